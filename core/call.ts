@@ -1,0 +1,276 @@
+import type { Context } from "./context.ts";
+import { CallError, ChannelError, DisconnectedError } from "./errors.ts";
+import { Handle } from "./frame.ts";
+import type { AnyFunction, FunctionRef } from "./functions.ts";
+import { Message } from "./message.ts";
+
+/** How a call is made. */
+export interface CallOptions {
+  /** Cancels the call here and the work there. */
+  signal?: AbortSignal;
+  /** Milliseconds until the call is cancelled with a `TimeoutError`. */
+  timeout?: number;
+  /** Puts the call in order with others; see {@linkcode CallChain}. */
+  chain?: CallChain;
+}
+
+/** What CALL_FUNCTION carries. */
+export type CallPayload = [
+  chain: number,
+  url: string,
+  name: string,
+  args: unknown[],
+];
+
+let chains = 0;
+
+/**
+ * Calls that run one after another in one context. When one fails, those after
+ * it fail with the same error and do not run, until {@linkcode reset}.
+ *
+ * @example
+ * ```ts
+ * import { CallChain, Router } from "@mitogen/mitogen";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using router = new Router();
+ * const context = await router.local();
+ * using chain = new CallChain(context);
+ * chain.callNoReply(Object.assign, {}, {});
+ * assertEquals(await chain.call(Math.max, 1, 2), 2);
+ * ```
+ */
+export class CallChain implements Disposable {
+  /** The context in which the calls run. */
+  readonly context: Context;
+  /** Number of the chain; unique in this process. */
+  readonly id: number = ++chains;
+  /** Functions are looked up in order, so that calls leave in order. */
+  tail: Promise<unknown> | undefined;
+
+  constructor(context: Context) {
+    this.context = context;
+  }
+
+  /** Like `context.call`, in order. */
+  call<A extends unknown[], R>(
+    fn: (...args: A) => R,
+    ...args: NoInfer<A>
+  ): Promise<Awaited<R>> {
+    return invoke(this.context, fn, { args, chain: this }) as Promise<
+      Awaited<R>
+    >;
+  }
+
+  /** Like `context.callNoReply`, in order. */
+  callNoReply<A extends unknown[]>(
+    fn: (...args: A) => unknown,
+    ...args: NoInfer<A>
+  ): void {
+    invokeNoReply(this.context, fn, { args, chain: this });
+  }
+
+  /** Forgets an earlier failure: what is called from now on runs. */
+  reset(): void {
+    const { context, id } = this;
+    const { router } = context;
+    const forget = () =>
+      router.route(
+        Message.value(id, {
+          dstId: context.id,
+          handle: Handle.FORGET_CHAIN,
+        }),
+      );
+    if (this.tail) this.tail = this.tail.then(forget);
+    else forget();
+  }
+
+  [Symbol.dispose](): void {
+    this.reset();
+  }
+}
+
+/** A call and its options. */
+export interface Invocation extends CallOptions {
+  args: unknown[];
+}
+
+/** An object whose stack is where the call was made; formatted only if read. */
+function here(below: AnyFunction): { stack?: string } {
+  const caller = {};
+  Error.captureStackTrace(caller, below);
+  return caller;
+}
+
+/** Calls a function in a context. */
+export function invoke(
+  context: Context,
+  fn: AnyFunction,
+  call: Invocation,
+): Promise<unknown> {
+  const caller = here(invoke);
+  const { chain } = call;
+  let ref: FunctionRef | Promise<FunctionRef>;
+  try {
+    ref = context.router.functions.refer(fn, caller);
+  } catch (error) {
+    return Promise.reject(error);
+  }
+  if (!(ref instanceof Promise) && !chain?.tail) {
+    return send(context, ref, call, caller);
+  }
+  return inOrder(chain, ref, (ref) => send(context, ref, call, caller));
+}
+
+/** Calls a function by reference in a context. */
+export function invokeRef(
+  context: Context,
+  ref: FunctionRef,
+  call: Invocation,
+): Promise<unknown> {
+  return send(context, ref, call, here(invokeRef));
+}
+
+/** Calls a function in a context and wants no answer. */
+export function invokeNoReply(
+  context: Context,
+  fn: AnyFunction,
+  call: Invocation,
+): void {
+  const caller = here(invokeNoReply);
+  const ref = context.router.functions.refer(fn, caller);
+  const send = (ref: FunctionRef) =>
+    context.router.route(request(context, ref, call));
+  if (!(ref instanceof Promise) && !call.chain?.tail) return send(ref);
+  inOrder(call.chain, ref, send).catch((error) =>
+    context.router.log("error", `callNoReply failed: ${error}`)
+  );
+}
+
+async function inOrder<T>(
+  chain: CallChain | undefined,
+  ref: FunctionRef | Promise<FunctionRef>,
+  send: (ref: FunctionRef) => T,
+): Promise<Awaited<T>> {
+  const before = chain?.tail;
+  const looked = Promise.all([ref, before?.catch(() => {})]);
+  if (chain) {
+    const tail: Promise<unknown> = looked.catch(() => {}).finally(() => {
+      if (chain.tail === tail) chain.tail = undefined;
+    });
+    chain.tail = tail;
+  }
+  return await send((await looked)[0]);
+}
+
+function request(
+  context: Context,
+  ref: FunctionRef,
+  { args, chain }: Invocation,
+): Message {
+  const payload: CallPayload = [chain?.id ?? 0, ref[0], ref[1], args];
+  return Message.value(payload, {
+    router: context.router,
+    dstId: context.id,
+    handle: Handle.CALL_FUNCTION,
+  });
+}
+
+function send(
+  context: Context,
+  ref: FunctionRef,
+  call: Invocation,
+  caller: { stack?: string },
+): Promise<unknown> {
+  const { router } = context;
+  const { signal, timeout } = call;
+  return new Promise((resolve, reject) => {
+    if (context.closeReason) throw gone(context, caller);
+    signal?.throwIfAborted();
+    const message = request(context, ref, call);
+    let cleanup: (() => void) | undefined;
+    const handle = router.addHandler((reply) => {
+      cleanup?.();
+      try {
+        resolve(reply.decode());
+      } catch (error) {
+        reject(arrive(error, context, caller));
+      }
+    }, { persist: false, respondent: context });
+    message.replyTo = handle;
+    if (signal || timeout !== undefined) {
+      const cancel = (reason: unknown) => {
+        cleanup!();
+        router.deleteHandler(handle);
+        router.route(
+          Message.value(handle, {
+            dstId: context.id,
+            handle: Handle.CANCEL_CALL,
+          }),
+        );
+        reject(reason);
+      };
+      const abort = () => cancel(signal!.reason);
+      signal?.addEventListener("abort", abort);
+      const timer = timeout === undefined ? undefined : setTimeout(
+        () =>
+          cancel(
+            new DOMException(
+              `Cannot wait longer for ${context.path}: the call took more than ${timeout} ms`,
+              "TimeoutError",
+            ),
+          ),
+        timeout,
+      );
+      cleanup = () => {
+        signal?.removeEventListener("abort", abort);
+        clearTimeout(timer);
+      };
+    }
+    router.route(message);
+  });
+}
+
+/** Where this library's own frames come from: nobody looks for those. */
+const OWN = import.meta.url.replace(/\/[^/]*$/, "/");
+
+function frames(stack: string | undefined): string {
+  return (stack ?? "").split("\n").filter((line) =>
+    /^\s+at /.test(line) && !line.includes(OWN)
+  ).join("\n");
+}
+
+/** Gives an error that arrived the stack of the call that it answers. */
+function arrive(
+  error: unknown,
+  context: Context,
+  caller: { stack?: string },
+): unknown {
+  if (error instanceof CallError) {
+    error.stack = `${error.name}: ${error.message}\n    at ${error.path}:\n${
+      frames(error.remoteStack)
+    }\n    at the call:\n${frames(caller.stack)}`;
+    return error;
+  }
+  if (error instanceof ChannelError) {
+    // The reason that was kept says more than the dead message.
+    if (context.closeReason) return gone(context, caller);
+    const named = error instanceof DisconnectedError
+      ? new DisconnectedError(error.reason, context.path)
+      : new ChannelError(`Cannot call ${context.path}: ${error.message}`);
+    return at(named, caller);
+  }
+  return error;
+}
+
+function gone(context: Context, caller: { stack?: string }): Error {
+  return at(
+    new DisconnectedError(context.closeReason!, context.path),
+    caller,
+  );
+}
+
+function at<E extends Error>(error: E, caller: { stack?: string }): E {
+  error.stack = `${error.name}: ${error.message}\n${frames(caller.stack)}`;
+  return error;
+}

@@ -1,0 +1,75 @@
+import { Dispatcher, type ModuleSource } from "./dispatcher.ts";
+import { toReason } from "./extensions.ts";
+import type { FunctionResolver, ModuleStore } from "./functions.ts";
+import { Handle } from "./frame.ts";
+import { Link, type Transport } from "./link.ts";
+import { forwardLogs } from "./logs.ts";
+import { Router, type RouterConfig } from "./router.ts";
+
+/** What a context is told when it is born. */
+export interface ChildConfig extends RouterConfig {
+  /** Milliseconds that it may take to end what is below it when its parent is lost. */
+  orphanTimeout?: number;
+}
+
+/** What a context needs of whatever it lives in. */
+export interface ChildHost {
+  /** Its way to the parent. */
+  transport: Transport;
+  /** Where its functions come from. */
+  functions: (router: Router) => FunctionResolver & ModuleStore & ModuleSource;
+  /** This library's core, compressed: what the context's own children are sent. */
+  core: Uint8Array;
+  /** Ends the process, or what stands for it. */
+  exit(code: number): void;
+}
+
+/** Makes this process, or Worker, a context: the end of the way down. */
+export function startChild(config: ChildConfig, host: ChildHost): Router {
+  const router = new Router(config);
+  router.core = host.core;
+  const functions = host.functions(router);
+  router.functions = functions;
+  router.onRecord = forwardLogs(router);
+  const dispatcher = new Dispatcher(router, functions);
+  const link = new Link(router, host.transport, config.parentIds[0]!);
+  router.parentLink = link;
+  router.addLink(link);
+
+  let ending = false;
+  const end = async (code: number, timeout: number) => {
+    if (ending) return;
+    ending = true;
+    router.shutdownTimeout = timeout;
+    dispatcher.close(
+      new DOMException("the context is shutting down", "AbortError"),
+    );
+    try {
+      await router.shutdown();
+      await link.flushed();
+    } finally {
+      host.exit(code);
+    }
+  };
+  router.onOrphaned = () => void end(1, config.orphanTimeout ?? 500);
+  router.addHandler((message) => {
+    // Whoever asks leaves less time below than it has itself.
+    const budget = message.size > 0 ? message.decode() : undefined;
+    void end(0, typeof budget === "number" ? budget : 1000);
+  }, {
+    handle: Handle.SHUTDOWN,
+    service: true,
+    policy: (message) => router.hasParentAuthority(message),
+  });
+  router.addHandler((message) => {
+    const [id, reason] = message.decode() as [number, unknown];
+    router.contextLost(id, toReason(reason));
+  }, {
+    handle: Handle.DEL_ROUTE,
+    service: true,
+    policy: (_, from) => from === router.parentLink,
+  });
+  link.start();
+  return router;
+}
+

@@ -1,0 +1,177 @@
+import {
+
+  type CallOptions,
+  invoke,
+  invokeNoReply,
+  invokeRef,
+} from "./call.ts";
+import type { CloseReason } from "./errors.ts";
+import { Handle } from "./frame.ts";
+import { exportsOf } from "./dispatcher.ts";
+import { Message } from "./message.ts";
+import type { Router } from "./router.ts";
+
+/** The functions of a module that runs elsewhere: each answers with a promise. */
+export type Remote<M> = {
+  [K in keyof M as M[K] extends (...args: never[]) => unknown ? K : never]:
+    M[K] extends (...args: infer A) => infer R
+      ? (...args: A) => Promise<Awaited<R>>
+      : never;
+};
+
+/** The part of a {@linkcode Context} that takes {@linkcode CallOptions}. */
+export type Caller = Pick<Context, "call" | "callNoReply" | "import">;
+
+/**
+ * A process, or a Worker, somewhere in the tree. Made by the methods of
+ * `Router`, and revived wherever one crosses.
+ */
+export class Context implements AsyncDisposable {
+  /** The router through which it is reached. */
+  readonly router: Router;
+  /** Unique in the tree, never used again. */
+  readonly id: number;
+  /** The way to it from the master, such as `master/ssh.web1/sudo.root`. */
+  readonly path: string;
+  /** Settles once, when it is gone; never rejects. The first reason is kept. */
+  readonly closed: Promise<CloseReason>;
+
+  #resolve!: (reason: CloseReason) => void;
+  #reason: CloseReason | undefined;
+  #shutdown: Promise<void> | undefined;
+
+  constructor(router: Router, id: number, path: string) {
+    this.router = router;
+    this.id = id;
+    this.path = path;
+    this.closed = new Promise((resolve) => this.#resolve = resolve);
+  }
+
+  /** The last part of the path. */
+  get name(): string {
+    return this.path.slice(this.path.lastIndexOf("/") + 1);
+  }
+
+  /** Why it is gone; `undefined` while it is there. */
+  get closeReason(): CloseReason | undefined {
+    return this.#reason;
+  }
+
+  /** Called by the router when it is lost. */
+  markClosed(reason: CloseReason): void {
+    if (this.#reason) return;
+    this.#reason = reason;
+    this.#resolve(reason);
+  }
+
+  /**
+   * Calls a function there.
+   *
+   * One that a module of the program exports is sent by reference: its module
+   * and what that imports are shipped. Any other is sent by its source, and
+   * must not use anything from around it. Calls run side by side; put those
+   * that must not in a `CallChain`.
+   *
+   * @throws {CallError} when the function throws
+   * @throws {DisconnectedError} when the context is lost
+   * @throws {CodecError} when an argument cannot cross
+   * @throws {TypeError} when the function cannot be sent
+   */
+  call<A extends unknown[], R>(
+    fn: (...args: A) => R,
+    ...args: NoInfer<A>
+  ): Promise<Awaited<R>> {
+    return invoke(this, fn, { args }) as Promise<Awaited<R>>;
+  }
+
+  /** Calls a function there and does not wait. What it throws is logged there. */
+  callNoReply<A extends unknown[]>(
+    fn: (...args: A) => unknown,
+    ...args: NoInfer<A>
+  ): void {
+    invokeNoReply(this, fn, { args });
+  }
+
+  /**
+   * The same context, with options for what is called through it.
+   *
+   * `timeout` and `signal` cancel the work on the other side as well: its
+   * `current().signal` fires.
+   */
+  with(options: CallOptions): Caller {
+    return {
+      call: (fn, ...args) =>
+        invoke(this, fn, { ...options, args }) as Promise<never>,
+      callNoReply: (fn, ...args) =>
+        invokeNoReply(this, fn, { ...options, args }),
+      import: (specifier) => this.#import(specifier, options),
+    };
+  }
+
+  /**
+   * Loads a module there and answers with its functions.
+   *
+   * @param specifier absolute, as from `import.meta.resolve("./tasks.ts")`
+   */
+  import<M>(specifier: string | URL): Promise<Remote<M>> {
+    return this.#import(specifier, {});
+  }
+
+  async #import<M>(
+    specifier: string | URL,
+    options: CallOptions,
+  ): Promise<Remote<M>> {
+    const url = await this.router.functions.offer(String(specifier));
+    const names = await invoke(this, exportsOf, { ...options, args: [url] });
+    const remote: Record<string, unknown> = {};
+    for (const name of names as string[]) {
+      remote[name] = (...args: unknown[]) =>
+        invokeRef(this, [url, name], { ...options, args });
+    }
+    return remote as Remote<M>;
+  }
+
+  /** The time a message takes there and back, in milliseconds. */
+  ping(): Promise<number> {
+    const { router } = this;
+    const begin = performance.now();
+    return new Promise((resolve, reject) => {
+      const replyTo = router.addHandler((reply) => {
+        try {
+          reply.decode();
+          resolve(performance.now() - begin);
+        } catch (error) {
+          reject(error);
+        }
+      }, { persist: false, respondent: this });
+      router.route(
+        new Message({ dstId: this.id, handle: Handle.PING, replyTo }),
+      );
+    });
+  }
+
+  /**
+   * Ends the context and all that is below it. Resolves when it is gone.
+   * A context that does not react is killed.
+   */
+  shutdown(): Promise<void> {
+    return this.#shutdown ??= this.#end();
+  }
+
+  async #end(): Promise<void> {
+    if (this.#reason) return;
+    this.router.route(
+      new Message({ dstId: this.id, handle: Handle.SHUTDOWN }),
+    );
+    await this.closed;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+
+  [Symbol.for("Deno.customInspect")](): string {
+    return `Context(${this.id}, ${this.path})`;
+  }
+}
+

@@ -1,0 +1,66 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { Context } from "./context.ts";
+import type { Message } from "./message.ts";
+import type { Router } from "./router.ts";
+
+/** What a call knows about itself. */
+export class CallScope {
+  /** The router of the context that runs the call. */
+  readonly router: Router;
+  /** The message that asked for the call. */
+  readonly message: Message;
+  #controller: AbortController | undefined;
+
+  constructor(router: Router, message: Message) {
+    this.router = router;
+    this.message = message;
+  }
+
+  /** The context that runs the call. */
+  get context(): Context {
+    return this.router.myself();
+  }
+
+  /** The context that opened this one. */
+  get parent(): Context {
+    return this.router.contextById(this.router.parentIds[0] ?? 0);
+  }
+
+  /** Fires when the caller cancels, its deadline passes, or the context ends. */
+  get signal(): AbortSignal {
+    return (this.#controller ??= new AbortController()).signal;
+  }
+
+  /** Fires the signal. Made first if need be: who asks later must see it. */
+  abort(reason: unknown): void {
+    (this.#controller ??= new AbortController()).abort(reason);
+  }
+}
+
+/** Carries the scope of a call through everything that it awaits. */
+export const scopes: AsyncLocalStorage<CallScope> = new AsyncLocalStorage();
+
+/**
+ * What the running call knows about itself: its context, router, parent,
+ * message and signal.
+ *
+ * @throws {TypeError} outside of a call
+ * @example
+ * ```ts
+ * import { current } from "@mitogen/mitogen";
+ *
+ * export async function grandchild(): Promise<string> {
+ *   await using context = await current().router.local();
+ *   return context.path;
+ * }
+ * ```
+ */
+export function current(): CallScope {
+  const scope = scopes.getStore();
+  if (!scope) {
+    throw new TypeError(
+      "Cannot use current() here: nothing that another context called is running",
+    );
+  }
+  return scope;
+}

@@ -1,0 +1,205 @@
+/**
+ * The frame: a 26-byte big-endian header, then `length` bytes of data.
+ *
+ * The layout is Mitogen's, so what is known about it carries over; see
+ * docs/protocol.md for every field and golden vectors.
+ *
+ * @module
+ */
+
+/** Bytes of a frame before its data. */
+export const HEADER_SIZE = 26;
+
+/** What the data of a frame is; the first two bytes of every frame. */
+export const Magic = {
+  /** UTF-8 text: the reason of a dead message. */
+  TEXT: 0x4d49,
+  /** Raw bytes, not decoded. */
+  BYTES: 0x4d4b,
+  /** One value in the codec's format. */
+  VALUE: 0x4d4c,
+  /** One value in the codec's format that was thrown, not returned. */
+  ERROR: 0x4d4d,
+} as const;
+
+/** Handles with a fixed meaning. Dynamic ones begin at {@linkcode FIRST_DYNAMIC_HANDLE}. */
+export const Handle = {
+  GET_MODULE: 100,
+  CALL_FUNCTION: 101,
+  FORWARD_LOG: 102,
+  ADD_ROUTE: 103,
+  DEL_ROUTE: 104,
+  ALLOCATE_ID: 105,
+  SHUTDOWN: 106,
+  LOAD_MODULE: 107,
+  FORWARD_MODULE: 108,
+  DETACHING: 109,
+  CALL_SERVICE: 110,
+  /** Stops a call that is running: the caller's reply handle. */
+  CANCEL_CALL: 120,
+  /** Lets the callee forget a call chain. */
+  FORGET_CHAIN: 121,
+  /** Answers at once with an empty value. */
+  PING: 122,
+} as const;
+
+/** `replyTo` of a dead message. */
+export const IS_DEAD = 999;
+
+/** The first handle that a router gives out by itself. */
+export const FIRST_DYNAMIC_HANDLE = 1000;
+
+/** Default limit on the data of one message, in bytes. */
+export const MAX_MESSAGE_SIZE = 128 * 1024 * 1024;
+
+/** The header's fields by name. */
+export interface Header {
+  magic: number;
+  dstId: number;
+  srcId: number;
+  authId: number;
+  handle: number;
+  replyTo: number;
+}
+
+/** Writes a header at the start of `frame`, whose length decides the length field. */
+export function writeHeader(frame: Uint8Array, header: Header): void {
+  const view = new DataView(frame.buffer, frame.byteOffset, HEADER_SIZE);
+  view.setUint16(0, header.magic);
+  view.setUint32(2, header.dstId);
+  view.setUint32(6, header.srcId);
+  view.setUint32(10, header.authId);
+  view.setUint32(14, header.handle);
+  view.setUint32(18, header.replyTo);
+  view.setUint32(22, frame.length - HEADER_SIZE);
+}
+
+/** The bytes of a link are not frames: the link cannot go on. */
+export class CorruptionError extends Error {
+  override name = "CorruptionError";
+}
+
+const KNOWN_MAGIC: ReadonlySet<number> = new Set(Object.values(Magic));
+
+function u32(b: Uint8Array, at: number): number {
+  return ((b[at]! << 24) | (b[at + 1]! << 16) | (b[at + 2]! << 8) |
+    b[at + 3]!) >>> 0;
+}
+
+/** Reads the header at `at`. Does not check anything. */
+export function readHeader(b: Uint8Array, at: number): Header {
+  return {
+    magic: (b[at]! << 8) | b[at + 1]!,
+    dstId: u32(b, at + 2),
+    srcId: u32(b, at + 6),
+    authId: u32(b, at + 10),
+    handle: u32(b, at + 14),
+    replyTo: u32(b, at + 18),
+  };
+}
+
+/**
+ * Cuts a stream of bytes, in chunks of any size, into frames.
+ *
+ * A frame that lies whole in one chunk is handed on as a view of it; one that
+ * spans chunks is joined once. Nothing is allocated on the word of a length
+ * field: memory grows with what has really arrived.
+ */
+export class FrameReader {
+  readonly #maxSize: number;
+  readonly #onFrame: (frame: Uint8Array) => void;
+  #parts: Uint8Array[] = [];
+  #have = 0;
+  #need = HEADER_SIZE;
+
+  /**
+   * @param onFrame gets every whole frame, header included
+   * @param maxSize limit of a frame's data, in bytes
+   */
+  constructor(onFrame: (frame: Uint8Array) => void, maxSize: number) {
+    this.#onFrame = onFrame;
+    this.#maxSize = maxSize;
+  }
+
+  /** Bytes that wait for the rest of their frame. */
+  get pending(): number {
+    return this.#have;
+  }
+
+  /**
+   * Takes the next chunk, which now belongs to the reader.
+   *
+   * @throws {CorruptionError} on a wrong magic or a length over the limit
+   */
+  push(chunk: Uint8Array): void {
+    if (this.#have > 0) {
+      this.#parts.push(chunk);
+      this.#have += chunk.length;
+      if (this.#have < this.#need) return;
+      // The joined buffer starts at a frame: the loop below does the rest. A
+      // header that came in pieces is joined first, then its frame's length
+      // is known and the join happens once more, when all of it is there.
+      chunk = this.#join();
+    }
+    let at = 0;
+    for (;;) {
+      const left = chunk.length - at;
+      if (left < HEADER_SIZE) {
+        this.#need = HEADER_SIZE;
+        break;
+      }
+      const size = this.#check(chunk, at);
+      if (left < size) {
+        this.#need = size;
+        break;
+      }
+      this.#onFrame(chunk.subarray(at, at + size));
+      at += size;
+    }
+    if (at < chunk.length) {
+      const rest = chunk.subarray(at);
+      this.#parts = [rest];
+      this.#have = rest.length;
+    }
+  }
+
+  #join(): Uint8Array {
+    const parts = this.#parts;
+    const all = parts.length === 1 ? parts[0]! : concat(parts, this.#have);
+    this.#parts = [];
+    this.#have = 0;
+    return all;
+  }
+
+  #check(b: Uint8Array, at: number): number {
+    const magic = (b[at]! << 8) | b[at + 1]!;
+    if (!KNOWN_MAGIC.has(magic)) {
+      const seen = new TextDecoder().decode(b.subarray(at, at + 200));
+      throw new CorruptionError(
+        `Cannot read a frame: wrong signature 0x${
+          magic.toString(16).padStart(4, "0")
+        }; some other program writes to this connection. Received: ${
+          JSON.stringify(seen)
+        }`,
+      );
+    }
+    const length = u32(b, at + 22);
+    if (length > this.#maxSize) {
+      throw new CorruptionError(
+        `Cannot read a frame of ${length} bytes: the limit is ${this.#maxSize}`,
+      );
+    }
+    return HEADER_SIZE + length;
+  }
+}
+
+/** Joins chunks whose lengths add up to `size`. */
+export function concat(parts: readonly Uint8Array[], size: number): Uint8Array {
+  const all = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

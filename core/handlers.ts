@@ -1,0 +1,144 @@
+import type { Context } from "./context.ts";
+import { Dead } from "./errors.ts";
+import { FIRST_DYNAMIC_HANDLE } from "./frame.ts";
+import type { Link } from "./link.ts";
+import { Message } from "./message.ts";
+
+/** Whether a message may reach a handle. `link` is unset for local messages. */
+export type Policy = (message: Message, link: Link | undefined) => boolean;
+
+/** What a handle does with a message. A dead message is always its last. */
+export type HandlerFunction = (
+  message: Message,
+  link: Link | undefined,
+) => void;
+
+/** How a handle is registered. */
+export interface HandlerOptions {
+  /** A fixed number. Default: the next free one. */
+  handle?: number;
+  /** Whether it stays after its first message. @default {true} */
+  persist?: boolean;
+  /** Who may send to it. Default: everyone. */
+  policy?: Policy;
+  /**
+   * The one context that may send to it. When that context is lost, the handle
+   * gets a dead message and is removed.
+   */
+  respondent?: Context | undefined;
+  /** Whether an earlier handler of the same number is replaced. @default {false} */
+  overwrite?: boolean;
+  /**
+   * Whether it lives as long as the router: dead messages, which end others,
+   * do not reach it. @default {false}
+   */
+  service?: boolean;
+}
+
+interface Handler {
+  fn: HandlerFunction;
+  persist: boolean;
+  policy: Policy | undefined;
+  respondent: Context | undefined;
+  service: boolean;
+}
+
+/** The handles of one router. */
+export class Handlers {
+  readonly #table = new Map<number, Handler>();
+  readonly #linkTo: (id: number) => Link | undefined;
+  #next = FIRST_DYNAMIC_HANDLE;
+  #down = false;
+
+  /** @param linkTo the link that leads to a context */
+  constructor(linkTo: (id: number) => Link | undefined) {
+    this.#linkTo = linkTo;
+  }
+
+  /** How many there are; tests hold it against its start. */
+  get size(): number {
+    return this.#table.size;
+  }
+
+  /**
+   * Registers a handler and returns its handle.
+   *
+   * @throws {RangeError} when the handle is taken
+   */
+  add(fn: HandlerFunction, options: HandlerOptions = {}): number {
+    const handle = options.handle ?? this.#free();
+    if (!options.overwrite && this.#table.has(handle)) {
+      throw new RangeError(
+        `Cannot register handle ${handle}: it already exists`,
+      );
+    }
+    this.#table.set(handle, {
+      fn,
+      persist: options.persist ?? true,
+      policy: options.policy,
+      respondent: options.respondent,
+      service: options.service ?? false,
+    });
+    // Nobody would ever tell it that the router is gone: it is told now.
+    if (this.#down) {
+      queueMicrotask(() => this.#kill(handle, Dead.ROUTER));
+    }
+    return handle;
+  }
+
+  #free(): number {
+    // 32 bits on the wire. After four billion calls the numbers come round.
+    do {
+      if (this.#next > 0xffffffff) this.#next = FIRST_DYNAMIC_HANDLE;
+    } while (this.#table.has(this.#next) && this.#next++);
+    return this.#next++;
+  }
+
+  /** Forgets a handle. */
+  delete(handle: number): void {
+    this.#table.delete(handle);
+  }
+
+  /** Hands a message to its handle; otherwise says why not. */
+  dispatch(message: Message, link: Link | undefined): string | undefined {
+    const handler = this.#table.get(message.handle);
+    if (!handler) return Dead.HANDLE;
+    const { respondent } = handler;
+    // Only the respondent may answer; that there is no way to it may be said
+    // by any hop on that way.
+    if (
+      respondent && respondent.id !== message.srcId &&
+      !(message.isDead && link === this.#linkTo(respondent.id))
+    ) return Dead.REPLY;
+    if (message.isDead && handler.service) return undefined;
+    if (handler.policy && !handler.policy(message, link)) return Dead.POLICY;
+    if (!handler.persist || message.isDead) this.#table.delete(message.handle);
+    handler.fn(message, link);
+    return undefined;
+  }
+
+  /** Ends all handles that wait for this context. */
+  disconnect(context: Context, reason: string): void {
+    for (const [handle, { respondent }] of [...this.#table]) {
+      if (respondent === context) this.#kill(handle, reason);
+    }
+  }
+
+  /** Ends all handles. */
+  close(): void {
+    this.#down = true;
+    for (const handle of [...this.#table.keys()]) {
+      this.#kill(handle, Dead.ROUTER);
+    }
+  }
+
+  #kill(handle: number, reason: string): void {
+    const handler = this.#table.get(handle);
+    if (!handler) return;
+    this.#table.delete(handle);
+    if (handler.service) return;
+    const message = Message.dead(reason);
+    message.handle = handle;
+    handler.fn(message, undefined);
+  }
+}

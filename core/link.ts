@@ -1,0 +1,167 @@
+import { FrameReader } from "./frame.ts";
+import { Message } from "./message.ts";
+import type { CloseReason } from "./errors.ts";
+import type { Router } from "./router.ts";
+
+/** What a transport tells the link above it. */
+export interface TransportEvents {
+  /** Bytes arrived; they belong to the receiver from now on. */
+  data(chunk: Uint8Array): void;
+  /** Nothing more will arrive. Called once. */
+  end(reason: CloseReason): void;
+}
+
+/**
+ * A two-way stream of bytes. The link above never sees what it is made of.
+ */
+export interface Transport {
+  /** Begins to deliver. Called once, by the link. */
+  start(events: TransportEvents): void;
+  /**
+   * Writes bytes, which belong to the transport from now on. Resolves when
+   * there is room for more; never rejects: a broken transport says `end`.
+   */
+  write(chunk: Uint8Array): Promise<void>;
+  /** Ends both directions. Safe to call twice. */
+  close(): void;
+}
+
+/** Up to this many bytes of small frames are joined into one write. */
+const BATCH = 64 * 1024;
+
+/**
+ * The connection to one neighbour in the tree; Mitogen's Stream.
+ *
+ * Reads frames and hands them to the router as messages; writes messages,
+ * all that were sent in one turn of the event loop with one system call.
+ */
+export class Link {
+  /** The neighbour's context id. */
+  readonly remoteId: number;
+  /**
+   * Authority that every message from here is given; set on links whose other
+   * end acts as part of this context.
+   */
+  authId: number | undefined;
+  /** Ids that something behind this link has sent to: they are told of their end. */
+  readonly egressIds = new Set<number>();
+  /** Set by the parent room: this neighbour is being asked to shut down. */
+  onShutdown: (() => void) | undefined;
+  /** What was wrong here before; each thing is logged once. */
+  readonly complaints = new Map<string, number>();
+
+  readonly #router: Router;
+  readonly #transport: Transport;
+  readonly #reader: FrameReader;
+  #queue: Uint8Array[] = [];
+  #queued = 0;
+  #writing = false;
+  #closed: CloseReason | undefined;
+  #idle: (() => void)[] = [];
+
+  constructor(router: Router, transport: Transport, remoteId: number) {
+    this.#router = router;
+    this.#transport = transport;
+    this.remoteId = remoteId;
+    this.#reader = new FrameReader(
+      (frame) => {
+        // A frame may close the link; what came after it is not heard.
+        if (!this.#closed) router.receive(Message.fromFrame(frame), this);
+      },
+      router.maxMessageSize,
+    );
+  }
+
+  /** Why it is closed; `undefined` while it is open. */
+  get closed(): CloseReason | undefined {
+    return this.#closed;
+  }
+
+  /** Bytes that wait to be written. */
+  get queued(): number {
+    return this.#queued;
+  }
+
+  /** Begins to read. The router must know the link by then. */
+  start(): void {
+    this.#transport.start({
+      data: (chunk) => this.#receive(chunk),
+      end: (reason) => this.close(reason),
+    });
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.#closed) return;
+    try {
+      this.#reader.push(chunk);
+    } catch (error) {
+      const message = (error as Error).message;
+      this.#router.log("error", message, this.remoteId);
+      this.close({ kind: "protocol", message });
+    }
+  }
+
+  /** Sends a message. Never blocks; silently does nothing on a closed link. */
+  send(message: Message): void {
+    if (this.#closed) return;
+    const frame = message.pack();
+    this.#queue.push(frame);
+    this.#queued += frame.length;
+    if (!this.#writing) {
+      this.#writing = true;
+      // One write for all that is sent in this turn.
+      queueMicrotask(() => void this.#flush());
+    }
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#queue.length > 0 && !this.#closed) {
+      const queue = this.#queue;
+      this.#queue = [];
+      for (let i = 0; i < queue.length;) {
+        const chunk = batch(queue, i);
+        i = chunk.next;
+        await this.#transport.write(chunk.bytes);
+        this.#queued -= chunk.bytes.length;
+      }
+    }
+    this.#writing = false;
+    for (const resolve of this.#idle.splice(0)) resolve();
+  }
+
+  /** Resolves when everything sent so far was given to the transport. */
+  flushed(): Promise<void> {
+    if (!this.#writing) return Promise.resolve();
+    return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /** Closes the link. The first reason is kept. */
+  close(reason: CloseReason): void {
+    if (this.#closed) return;
+    this.#closed = reason;
+    this.#queue = [];
+    for (const resolve of this.#idle.splice(0)) resolve();
+    this.#transport.close();
+    this.#router.linkClosed(this, reason);
+  }
+}
+
+/** Joins small frames from `from` on; a big frame goes alone, uncopied. */
+function batch(
+  queue: Uint8Array[],
+  from: number,
+): { bytes: Uint8Array; next: number } {
+  let size = queue[from]!.length;
+  let next = from + 1;
+  while (next < queue.length && size + queue[next]!.length <= BATCH) {
+    size += queue[next++]!.length;
+  }
+  if (next === from + 1) return { bytes: queue[from]!, next };
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (let i = from; i < next; i++) {
+    bytes.set(queue[i]!, at);
+    at += queue[i]!.length;
+  }
+  return { bytes, next };
+}

@@ -1,0 +1,168 @@
+import { CodecError, decode, encode } from "./codec.ts";
+import { ChannelError, fromDead } from "./errors.ts";
+import { HEADER_SIZE, IS_DEAD, Magic, readHeader, writeHeader } from "./frame.ts";
+import type { Router } from "./router.ts";
+
+const utf8 = new TextEncoder();
+
+/** What a message is made of; everything but `handle` may be left out. */
+export interface MessageFields {
+  dstId?: number;
+  srcId?: number;
+  authId?: number;
+  handle?: number;
+  replyTo?: number;
+  magic?: number;
+  data?: Uint8Array;
+}
+
+/** The unit of routing: addressed to one handle of one context. */
+export class Message {
+  /** The router that received it; unset on messages made here. */
+  router: Router | undefined;
+  magic: number;
+  dstId: number;
+  srcId: number;
+  authId: number;
+  handle: number;
+  replyTo: number;
+  /** Header and data in one buffer, so that forwarding copies nothing. */
+  #frame: Uint8Array | undefined;
+  #data: Uint8Array | undefined;
+
+  constructor(fields: MessageFields = {}, frame?: Uint8Array) {
+    this.magic = fields.magic ?? Magic.BYTES;
+    this.dstId = fields.dstId ?? 0;
+    this.srcId = fields.srcId ?? 0;
+    this.authId = fields.authId ?? 0;
+    this.handle = fields.handle ?? 0;
+    this.replyTo = fields.replyTo ?? 0;
+    this.#frame = frame;
+    this.#data = fields.data;
+  }
+
+  /** A message as it came from the wire. The frame belongs to it from now on. */
+  static fromFrame(frame: Uint8Array): Message {
+    return new Message(readHeader(frame, 0), frame);
+  }
+
+  /**
+   * A message that carries one value.
+   *
+   * @throws {CodecError} when the value cannot cross
+   */
+  static value(
+    value: unknown,
+    options: MessageFields & { router?: Router } = {},
+  ): Message {
+    const { router } = options;
+    const frame = router
+      ? encode(value, { extensions: router.extensions, headroom: HEADER_SIZE })
+      : encode(value, { headroom: HEADER_SIZE });
+    return new Message({ ...options, magic: options.magic ?? Magic.VALUE }, frame);
+  }
+
+  /** A dead message: it closes what it is sent to, and says why. */
+  static dead(reason = ""): Message {
+    return new Message({
+      magic: Magic.TEXT,
+      replyTo: IS_DEAD,
+      data: utf8.encode(reason),
+    });
+  }
+
+  /** Whether this says that its sender, or the way to it, is gone. */
+  get isDead(): boolean {
+    return this.replyTo === IS_DEAD;
+  }
+
+  /** The data after the header. */
+  get data(): Uint8Array {
+    return this.#data ??= this.#frame
+      ? this.#frame.subarray(HEADER_SIZE)
+      : new Uint8Array(0);
+  }
+
+  /** Bytes of data. */
+  get size(): number {
+    return this.#frame
+      ? this.#frame.length - HEADER_SIZE
+      : this.#data?.length ?? 0;
+  }
+
+  /** The data as text: the reason of a dead message. */
+  get text(): string {
+    return new TextDecoder().decode(this.data);
+  }
+
+  /**
+   * The value that the message carries; raw bytes as they are.
+   *
+   * @throws {ChannelError} if it is dead
+   * @throws {CodecError} if its data is malformed
+   * @throws what the other side threw, if it is an error reply
+   */
+  decode(): unknown {
+    if (this.isDead) throw fromDead(this.text);
+    if (this.magic === Magic.BYTES) return this.data;
+    if (this.magic === Magic.TEXT) return this.text;
+    const { router } = this;
+    const value = router
+      ? decode(this.data, { extensions: router.extensions })
+      : decode(this.data);
+    if (this.magic === Magic.ERROR) throw value;
+    return value;
+  }
+
+  /**
+   * Answers with a value or a message. Does nothing when no answer is wanted.
+   *
+   * @throws {CodecError} when the value cannot cross
+   */
+  reply(value: unknown): void {
+    const { router } = this;
+    if (!router || this.replyTo === 0 || this.isDead) return;
+    const message = value instanceof Message
+      ? value
+      : Message.value(value, { router });
+    message.dstId = this.srcId;
+    message.handle = this.replyTo;
+    router.route(message);
+  }
+
+  /** The frame to write. Fields changed since it was made are written into it. */
+  pack(): Uint8Array {
+    let frame = this.#frame;
+    if (!frame) {
+      const data = this.#data;
+      frame = new Uint8Array(HEADER_SIZE + (data?.length ?? 0));
+      if (data) frame.set(data, HEADER_SIZE);
+      this.#frame = frame;
+      this.#data = undefined;
+    }
+    writeHeader(frame, this);
+    return frame;
+  }
+
+  /**
+   * Lets go of the read buffer that the data may be a small view of; for
+   * messages that wait in a queue.
+   */
+  compact(): this {
+    const frame = this.#frame;
+    if (frame && frame.buffer.byteLength > 2 * frame.length) {
+      this.#frame = frame.slice();
+      this.#data = undefined;
+    }
+    return this;
+  }
+
+  [Symbol.for("Deno.customInspect")](): string {
+    const { dstId, srcId, authId, handle, replyTo, size } = this;
+    return `Message(${srcId} -> ${dstId}:${handle}, auth ${authId}, ${
+      this.isDead ? `dead: ${this.text}` : `reply to ${replyTo}, ${size} bytes`
+    })`;
+  }
+}
+
+export { ChannelError, CodecError };

@@ -1,0 +1,33 @@
+/**
+ * What every context is made of: messages, codec, router, contexts and calls.
+ *
+ * Needs no permission. It is sent to every context at birth and imports
+ * nothing from its neighbours.
+ *
+ * @module
+ */
+export * from "./boot.ts";
+export * from "./call.ts";
+export * from "./channel.ts";
+export * from "./child.ts";
+export * from "./codec.ts";
+export * from "./context.ts";
+export * from "./current.ts";
+export * from "./dispatcher.ts";
+export * from "./errors.ts";
+export * from "./extensions.ts";
+export * from "./frame.ts";
+export * from "./functions.ts";
+export * from "./handlers.ts";
+export * from "./importer.ts";
+export * from "./link.ts";
+export * from "./logs.ts";
+export * from "./message.ts";
+export type * from "./module_record.ts";
+export type * from "./options.ts";
+export * from "./receiver.ts";
+export * from "./router.ts";
+export * from "./secret.ts";
+export * from "./select.ts";
+export * from "./sender.ts";
+export * from "./transport.ts";

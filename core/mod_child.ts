@@ -1,0 +1,32 @@
+/**
+ * What `@mitogen/mitogen` is in a context: the same names, from the core that
+ * runs there. The bundler makes `mitogen:mod` of it.
+ *
+ * @module
+ */
+export {
+  CallChain,
+  CallError,
+  Channel,
+  ChannelError,
+  CodecError,
+  ConnectError,
+  Context,
+  current,
+  DisconnectedError,
+  Message,
+  Receiver,
+  Secret,
+  Select,
+  Sender,
+} from "./mod.ts";
+
+/** A context has a router already. */
+export class Router {
+  /** @throws {TypeError} always */
+  constructor() {
+    throw new TypeError(
+      "Cannot make a Router in a context that another one opened: use current().router",
+    );
+  }
+}

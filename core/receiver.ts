@@ -1,0 +1,205 @@
+import type { Context } from "./context.ts";
+import { ChannelError, Dead, fromDead } from "./errors.ts";
+import type { Policy } from "./handlers.ts";
+import { Message } from "./message.ts";
+import type { Router } from "./router.ts";
+import { Sender } from "./sender.ts";
+
+/** How a {@linkcode Receiver} is registered. */
+export interface ReceiverOptions {
+  /** A fixed handle. Default: the next free one. */
+  handle?: number;
+  /** Whether it stays after its first message. @default {true} */
+  persist?: boolean;
+  /** The one context that may send to it; its loss ends the receiver. */
+  respondent?: Context;
+  /** Who may send to it. Default: everyone. */
+  policy?: Policy;
+  /** Whether an earlier handler of the same handle is replaced. @default {false} */
+  overwrite?: boolean;
+  /**
+   * Bytes that may wait to be taken. A sender that goes past them ends the
+   * receiver: nothing slows it down, and memory is finite.
+   *
+   * @default {67_108_864}
+   */
+  maxQueued?: number;
+}
+
+/** How long to wait. */
+export interface WaitOptions {
+  /** Milliseconds until `get()` throws a `TimeoutError`. Default: for ever. */
+  timeout?: number;
+  /** Ends the wait with its reason. */
+  signal?: AbortSignal;
+}
+
+interface Waiter {
+  resolve(message: Message): void;
+  reject(error: unknown): void;
+}
+
+/**
+ * A queue of values that others send to a handle of this context.
+ *
+ * @example
+ * ```ts
+ * import { Receiver, Router } from "@mitogen/mitogen";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using router = new Router();
+ * using receiver = new Receiver<number>(router);
+ * receiver.toSender().send(42);
+ * assertEquals(await receiver.get(), 42);
+ * ```
+ */
+export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
+  /** The handle it receives at. */
+  readonly handle: number;
+  /** Called when something arrived or it ended; one slot, used by `Select`. */
+  notify: ((receiver: Receiver<T>) => void) | undefined;
+
+  readonly #router: Router;
+  readonly #maxQueued: number;
+  #queue: Message[] = [];
+  #queued = 0;
+  #waiters: Waiter[] = [];
+  #end: ChannelError | undefined;
+  #clean = false;
+
+  /** Registers the handle. */
+  constructor(router: Router, options: ReceiverOptions = {}) {
+    this.#router = router;
+    this.#maxQueued = options.maxQueued ?? 64 * 1024 * 1024;
+    this.handle = router.addHandler((message) => this.#take(message), options);
+  }
+
+  /** The sending end; may be sent to other contexts. */
+  toSender(): Sender<T> {
+    return new Sender<T>(this.#router.myself(), this.handle);
+  }
+
+  /** How many values wait. */
+  get size(): number {
+    return this.#queue.length;
+  }
+
+  /** Whether nothing more will come than what waits now. */
+  get ended(): boolean {
+    return this.#end !== undefined;
+  }
+
+  #take(message: Message): void {
+    if (message.isDead) {
+      this.#clean = message.text === Dead.CLOSED;
+      return this.#finish(fromDead(message.text));
+    }
+    const waiter = this.#waiters.shift();
+    if (waiter) return waiter.resolve(message);
+    this.#queued += message.size;
+    if (this.#queued > this.#maxQueued) {
+      this.#router.deleteHandler(this.handle);
+      this.#finish(
+        new ChannelError(
+          `Cannot keep more than ${this.#maxQueued} bytes that nobody takes: the receiver is closed`,
+        ),
+      );
+      return;
+    }
+    this.#queue.push(message.compact());
+    this.notify?.(this);
+  }
+
+  #finish(error: ChannelError): void {
+    if (this.#end) return;
+    this.#end = error;
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
+    this.notify?.(this);
+  }
+
+  /**
+   * The next message as it came.
+   *
+   * @throws {ChannelError} when the other end closed or the receiver is closed
+   * @throws {DisconnectedError} when the respondent is lost
+   */
+  getMessage(options: WaitOptions = {}): Promise<Message> {
+    const message = this.#queue.shift();
+    if (message) {
+      this.#queued -= message.size;
+      return Promise.resolve(message);
+    }
+    if (this.#end) return Promise.reject(this.#end);
+    const { timeout, signal } = options;
+    if (signal?.aborted) return Promise.reject(signal.reason);
+    return new Promise((resolve, reject) => {
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const give = (error: unknown) => {
+        this.#waiters = this.#waiters.filter((w) => w !== waiter);
+        done();
+        reject(error);
+      };
+      const abort = () => give(signal!.reason);
+      const done = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", abort);
+      };
+      const waiter: Waiter = {
+        resolve: (message) => {
+          done();
+          resolve(message);
+        },
+        reject: (error) => {
+          done();
+          reject(error);
+        },
+      };
+      if (timeout !== undefined) {
+        timer = setTimeout(() =>
+          give(
+            new DOMException(
+              `Cannot receive: nothing came in ${timeout} ms`,
+              "TimeoutError",
+            ),
+          ), timeout);
+      }
+      signal?.addEventListener("abort", abort);
+      this.#waiters.push(waiter);
+    });
+  }
+
+  /**
+   * The next value.
+   *
+   * @throws what {@linkcode Receiver.getMessage} throws, and what the sender threw
+   */
+  async get(options?: WaitOptions): Promise<T> {
+    return (await this.getMessage(options)).decode() as T;
+  }
+
+  /** Ends the receiver; all who wait get a `ChannelError`. */
+  close(): void {
+    this.#router.deleteHandler(this.handle);
+    this.#clean = true;
+    this.#finish(new ChannelError("the Receiver has been closed"));
+  }
+
+  /** Values until the sender closes; a lost respondent throws. */
+  async *[Symbol.asyncIterator](): AsyncIterator<T> {
+    for (;;) {
+      let message;
+      try {
+        message = await this.getMessage();
+      } catch (error) {
+        if (error === this.#end && this.#clean) return;
+        throw error;
+      }
+      yield message.decode() as T;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}
+

@@ -1,0 +1,395 @@
+import { Context } from "./context.ts";
+import { type CloseReason, Dead, errorMessage } from "./errors.ts";
+import { extensionsOf } from "./extensions.ts";
+import type { Extensions } from "./codec.ts";
+import type { FunctionResolver, ModuleStore } from "./functions.ts";
+import { Handle, MAX_MESSAGE_SIZE } from "./frame.ts";
+import { type HandlerFunction, type HandlerOptions, Handlers } from "./handlers.ts";
+import type { Link } from "./link.ts";
+import type { LogLevel, LogRecord } from "./logs.ts";
+import { Message } from "./message.ts";
+import type {
+  LocalOptions,
+  Methods,
+  Progress,
+  SshOptions,
+  WorkerOptions,
+} from "./options.ts";
+
+/** Where a router stands in the tree. */
+export interface RouterConfig {
+  /** Its context's id; 0 is the master. */
+  id: number;
+  /** Its context's path, such as `master/ssh.web1`. */
+  path: string;
+  /** Ids of its ancestors, nearest first. */
+  parentIds: number[];
+  /** Limit on the data of one message, in bytes. */
+  maxMessageSize?: number;
+  /** Whether siblings are kept from talking to each other. */
+  unidirectional?: boolean;
+  /** Ids that it may give to contexts of its own: first, and first not. */
+  ids?: [number, number];
+}
+
+/** What the parent room adds to a router when it must create contexts. */
+export interface ParentRoom {
+  /** Opens a context. */
+  connect<M extends keyof Methods>(
+    router: Router,
+    method: M,
+    options: Methods[M],
+  ): Promise<Context>;
+  /** Ends all contexts that this router opened. */
+  shutdown(router: Router): Promise<void>;
+}
+
+/** How many ids a link may have sent to before no more are remembered. */
+const MAX_EGRESS = 65536;
+
+/**
+ * Takes messages where they belong: to a handler of this context, or over a
+ * link to the next one. The only place where trust is decided.
+ */
+export class Router {
+  readonly id: number;
+  readonly path: string;
+  readonly parentIds: readonly number[];
+  readonly maxMessageSize: number;
+  readonly unidirectional: boolean;
+  /** The codec's extensions that know this router. */
+  readonly extensions: Extensions;
+  /** The handles of this context. */
+  readonly handlers: Handlers = new Handlers((id) => this.linkTo(id));
+  /** The link to the parent; the master has none. */
+  parentLink: Link | undefined;
+  /** Turns functions into what a call sends. Set by the host. */
+  functions!: FunctionResolver & ModuleStore;
+  /** This library's core, compressed: what a child is sent. Set by the host. */
+  core: Uint8Array = new Uint8Array(0);
+  /** Milliseconds that children get to end before they are made to. */
+  shutdownTimeout = 1200;
+  /** Ids that this context may give to its own children. */
+  readonly ids: readonly [number, number] | undefined;
+  /** Takes the log records of this context. Set by the host. */
+  onRecord: (record: LogRecord) => void = () => {};
+  /** Told when a link is lost, with the ids that were behind it and why each is. */
+  onLinkLost: ((link: Link, lost: Map<number, CloseReason>) => void) | undefined;
+  /** Told of every step of opening a context. */
+  readonly onProgress: ((progress: Progress) => void) | undefined;
+  /** Told when the parent's link is lost. Set by the host of a child. */
+  onOrphaned: (reason: CloseReason) => void = () => {};
+
+  readonly #routes = new Map<number, Link>();
+  readonly #links = new Set<Link>();
+  readonly #contexts = new Map<number, Context>();
+  /** Contexts that are only known by name; kept as long as somebody holds them. */
+  readonly #mentioned = new Map<number, WeakRef<Context>>();
+  readonly #forget = new FinalizationRegistry((id: number) => {
+    if (!this.#mentioned.get(id)?.deref()) this.#mentioned.delete(id);
+  });
+  #down: Promise<void> | undefined;
+
+  constructor(config: RouterConfig) {
+    this.id = config.id;
+    this.path = config.path;
+    this.parentIds = config.parentIds;
+    this.ids = config.ids;
+    this.maxMessageSize = config.maxMessageSize ?? MAX_MESSAGE_SIZE;
+    this.unidirectional = config.unidirectional ?? false;
+    this.extensions = extensionsOf(this);
+  }
+
+  /** Opens a child process. */
+  local(options: LocalOptions = {}): Promise<Context> {
+    return this.open("local", options);
+  }
+
+  /** Opens a Worker of this process: for CPU-bound calls and cheap isolation. */
+  worker(options: WorkerOptions = {}): Promise<Context> {
+    return this.open("worker", options);
+  }
+
+  /** Opens a context on another machine with the system's OpenSSH. */
+  ssh(options: SshOptions): Promise<Context> {
+    return this.open("ssh", options);
+  }
+
+  /** Opens a context by the name of its method. */
+  async open<M extends keyof Methods>(
+    method: M,
+    options: Methods[M],
+  ): Promise<Context> {
+    return (await this.parentRoom()).connect(this, method, options);
+  }
+
+  /** The parent room, which is loaded when it is first needed. */
+  protected parentRoom(): Promise<ParentRoom> {
+    return this.functions.load("mitogen:parent") as Promise<ParentRoom>;
+  }
+
+  /** Registers a handler and returns its handle. */
+  addHandler(fn: HandlerFunction, options?: HandlerOptions): number {
+    return this.handlers.add(fn, options);
+  }
+
+  /** Forgets a handle. */
+  deleteHandler(handle: number): void {
+    this.handlers.delete(handle);
+  }
+
+  /** The context of this id, always the same object. */
+  contextById(id: number, path?: string): Context {
+    const known = this.#contexts.get(id) ?? this.#mentioned.get(id)?.deref();
+    if (known) return known;
+    const context = new Context(
+      this,
+      id,
+      path ?? (id === this.id ? this.path : `context.${id}`),
+    );
+    if (id === this.id) {
+      this.#contexts.set(id, context);
+    } else {
+      this.#mentioned.set(id, new WeakRef(context));
+      this.#forget.register(context, id);
+    }
+    return context;
+  }
+
+  /** This context. */
+  myself(): Context {
+    return this.contextById(this.id, this.path);
+  }
+
+  /** The contexts below this one that are open. */
+  contexts(): Context[] {
+    return [...this.#contexts.values()].filter((c) => c.id !== this.id);
+  }
+
+  /** The link that leads to a context: straight, or up. */
+  linkTo(id: number): Link | undefined {
+    return this.#routes.get(id) ?? (id === this.id ? undefined : this.parentLink);
+  }
+
+  /** The link that leads down to a context, if there is one. */
+  routeTo(id: number): Link | undefined {
+    return this.#routes.get(id);
+  }
+
+  /** Links to all neighbours but the parent. */
+  childLinks(): Link[] {
+    return [...this.#links].filter((link) => link !== this.parentLink);
+  }
+
+  /** Takes up a link to a neighbour. Start it afterwards. */
+  addLink(link: Link): void {
+    this.#links.add(link);
+  }
+
+  /** Learns that a context is to be reached over a link. */
+  addRoute(id: number, link: Link, path: string): Context {
+    this.#routes.set(id, link);
+    const context = this.contextById(id, path);
+    this.#contexts.set(id, context);
+    this.#mentioned.delete(id);
+    return context;
+  }
+
+  /** Forgets a route, and fails all that waits for its context. */
+  deleteRoute(id: number, reason: CloseReason): void {
+    this.#routes.delete(id);
+    for (const link of this.#links) link.egressIds.delete(id);
+    this.contextLost(id, reason);
+  }
+
+  /** Fails all that waits for a context. */
+  contextLost(id: number, reason: CloseReason): void {
+    const context = this.#contexts.get(id) ?? this.#mentioned.get(id)?.deref();
+    this.#contexts.delete(id);
+    this.#mentioned.delete(id);
+    if (!context) return;
+    context.markClosed(reason);
+    this.handlers.disconnect(context, `${Dead.RESPONDENT}: ${reason.message}`);
+  }
+
+  /** Called by a link when it is closed, once. */
+  linkClosed(link: Link, reason: CloseReason): void {
+    this.#links.delete(link);
+    const further = behind(this.contextById(link.remoteId).path, reason);
+    const lost = new Map<number, CloseReason>();
+    for (const [id, via] of this.#routes) {
+      if (via === link) lost.set(id, id === link.remoteId ? reason : further);
+    }
+    this.onLinkLost?.(link, lost);
+    for (const [id, reason] of lost) this.deleteRoute(id, reason);
+    if (link === this.parentLink) {
+      this.handlers.close();
+      this.onOrphaned(reason);
+    }
+  }
+
+  /** Sends a message that was made here. */
+  route(message: Message): void {
+    message.srcId = message.authId = this.id;
+    if (message.size > this.maxMessageSize) {
+      const text = `message too large (max ${this.maxMessageSize} bytes)`;
+      if (message.replyTo === 0 || message.isDead) {
+        // A reply that is too large still wakes the one who waits for it.
+        const dead = Message.dead(text);
+        dead.dstId = message.dstId;
+        dead.handle = message.handle;
+        return this.route(dead);
+      }
+      return this.#refuse(message, text);
+    }
+    this.#forward(message, undefined);
+  }
+
+  /** Takes a message that a link brought. */
+  receive(message: Message, link: Link): void {
+    const { srcId, authId } = message;
+    // Reverse path: who claims to have sent or allowed this must live where it
+    // came from. Whatever is not below lives above.
+    if (link !== (this.#routes.get(authId) ?? this.parentLink)) {
+      return this.complain(link, `bad auth ${authId}`, message);
+    }
+    if (
+      srcId !== authId && link !== (this.#routes.get(srcId) ?? this.parentLink)
+    ) {
+      return this.complain(link, `bad src ${srcId}`, message);
+    }
+    if (link.authId !== undefined) message.authId = link.authId;
+    this.#forward(message, link);
+  }
+
+  #forward(message: Message, from: Link | undefined): void {
+    const { dstId } = message;
+    if (dstId === this.id) return this.#invoke(message, from);
+    let out = this.#routes.get(dstId);
+    // Up, unless it came from there: what the parent does not find here is not
+    // bounced back.
+    if (!out && from !== this.parentLink) out = this.parentLink;
+    if (!out) {
+      return this.#refuse(
+        message,
+        `${Dead.NO_ROUTE}${dstId}, my ID is ${this.id}`,
+      );
+    }
+    if (from) {
+      if (
+        this.unidirectional && !this.#privileged(from) && !this.#privileged(out)
+      ) {
+        return this.#refuse(
+          message,
+          `routing mode prevents forward of message from context ${message.srcId} to context ${dstId} via context ${this.id}`,
+        );
+      }
+      if (from !== this.parentLink && from.egressIds.size < MAX_EGRESS) {
+        from.egressIds.add(dstId);
+      }
+    }
+    out.send(message);
+    if (
+      message.handle === Handle.SHUTDOWN && dstId === out.remoteId &&
+      this.hasParentAuthority(message)
+    ) out.onShutdown?.();
+  }
+
+  #privileged(link: Link): boolean {
+    return link === this.parentLink ||
+      (link.authId !== undefined && this.#isParent(link.authId));
+  }
+
+  #isParent(id: number): boolean {
+    return id === this.id || this.parentIds.includes(id);
+  }
+
+  /** Whether a message acts for this context or for one of its ancestors. */
+  hasParentAuthority(message: Message): boolean {
+    return this.#isParent(message.authId);
+  }
+
+  #invoke(message: Message, link: Link | undefined): void {
+    message.router = this;
+    let refused;
+    try {
+      refused = this.handlers.dispatch(message, link);
+    } catch (error) {
+      this.log(
+        "error",
+        `handler ${message.handle} failed: ${errorMessage(error)}`,
+      );
+      return;
+    }
+    if (refused === undefined) return;
+    // Late replies to calls that were cancelled end here too: no reason to shout.
+    if (link && refused !== Dead.HANDLE) {
+      this.complain(link, `${refused}: handle ${message.handle}`, message);
+    }
+    this.#refuse(message, refused);
+  }
+
+  /** Answers with a dead message, unless that is what it is or nobody waits. */
+  #refuse(message: Message, reason: string): void {
+    if (message.isDead || message.replyTo === 0) return;
+    const dead = Message.dead(reason);
+    dead.dstId = message.srcId;
+    dead.handle = message.replyTo;
+    this.route(dead);
+  }
+
+  /** Logs what a neighbour did wrong: the first time, and then rarely. */
+  complain(link: Link, what: string, message: Message): void {
+    const kind = what.replace(/\d+/g, "");
+    const count = (link.complaints.get(kind) ?? 0) + 1;
+    link.complaints.set(kind, count);
+    if (count === 1 || (count >= 1000 && Number.isInteger(Math.log10(count)))) {
+      this.log(
+        "error",
+        `dropped a message (${what}, ${count} so far) from ${message.srcId} to ${message.dstId}:${message.handle}, received from context ${link.remoteId}`,
+        link.remoteId,
+      );
+    }
+  }
+
+  /** Logs something about a context; by default this one. */
+  log(level: LogLevel, message: string, contextId = this.id): void {
+    this.onRecord({
+      level,
+      logger: "mitogen",
+      message,
+      contextId,
+      path: contextId === this.id
+        ? this.path
+        : this.contextById(contextId).path,
+      time: Date.now(),
+    });
+  }
+
+  /** Ends every context that this router opened, then the router. */
+  shutdown(): Promise<void> {
+    return this.#down ??= this.#shutdown();
+  }
+
+  async #shutdown(): Promise<void> {
+    if (this.childLinks().length > 0 || this.id === 0) {
+      await (await this.parentRoom()).shutdown(this);
+    }
+    for (const link of [...this.#links]) {
+      if (link === this.parentLink) continue;
+      link.close({ kind: "shutdown", message: "the router was shut down" });
+    }
+    if (this.id === 0) this.handlers.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown();
+  }
+}
+
+function behind(path: string, reason: CloseReason): CloseReason {
+  return {
+    kind: "route",
+    message: `${path} on the way to it was lost: ${reason.message}`,
+  };
+}

@@ -1,0 +1,43 @@
+import type { Context } from "./context.ts";
+import { Dead } from "./errors.ts";
+import { Message } from "./message.ts";
+
+/**
+ * The sending end of a {@linkcode Receiver}, here or anywhere in the tree.
+ * Crosses between contexts as a value.
+ */
+export class Sender<T = unknown> implements Disposable {
+  /** The context that receives. */
+  readonly context: Context;
+  /** The handle it receives at. */
+  readonly handle: number;
+
+  constructor(context: Context, handle: number) {
+    this.context = context;
+    this.handle = handle;
+  }
+
+  /**
+   * Sends a value. Does not wait for it to arrive.
+   *
+   * @throws {CodecError} when the value cannot cross
+   */
+  send(value: T): void {
+    const { context, handle } = this;
+    const { router } = context;
+    const message = Message.value(value, { router, dstId: context.id, handle });
+    router.route(message);
+  }
+
+  /** Tells the receiver that nothing more will come. */
+  close(): void {
+    const message = Message.dead(Dead.CLOSED);
+    message.dstId = this.context.id;
+    message.handle = this.handle;
+    this.context.router.route(message);
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+}

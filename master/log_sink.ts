@@ -1,0 +1,86 @@
+import {
+  Handle,
+  LEVELS,
+  type LogPayload,
+  type LogRecord,
+  type Router,
+} from "../core/mod.ts";
+
+/** Records that one context may send in one second. */
+const MAX_RECORDS = 100_000;
+
+/** Characters of one record. */
+const MAX_LENGTH = 64 * 1024;
+
+/** How much of a second's quota a context has used. */
+interface Quota {
+  second: number;
+  used: number;
+  dropped: number;
+}
+
+/** Takes the log records of all contexts below the master. */
+export class LogSink {
+  readonly #router: Router;
+  readonly #quotas = new Map<number, Quota>();
+
+  constructor(router: Router) {
+    this.#router = router;
+    router.addHandler((message, link) => {
+      if (!link) return;
+      const [contextId, level, logger, text] = message.decode() as LogPayload;
+      if (
+        typeof logger !== "string" || typeof text !== "string" ||
+        typeof contextId !== "number" || LEVELS[level] === undefined
+      ) {
+        return router.complain(link, "malformed log record", message);
+      }
+      // A context speaks for itself and for those below it, on the same link.
+      if (router.routeTo(contextId) !== link) return;
+      if (!this.#allow(message.srcId)) return;
+      const context = router.contextById(contextId);
+      router.onRecord({
+        level: LEVELS[level]!,
+        logger: logger.slice(0, 100),
+        message: text.slice(0, MAX_LENGTH),
+        contextId,
+        path: context.path,
+        time: Date.now(),
+      });
+    }, { handle: Handle.FORWARD_LOG, service: true });
+  }
+
+  #allow(id: number): boolean {
+    const second = Math.floor(performance.now() / 1000);
+    let quota = this.#quotas.get(id);
+    if (!quota) {
+      quota = { second, used: 0, dropped: 0 };
+      this.#quotas.set(id, quota);
+      void this.#router.contextById(id).closed.then(() =>
+        this.#quotas.delete(id)
+      );
+    }
+    if (quota.second !== second) {
+      const { dropped } = quota;
+      Object.assign(quota, { second, used: 0, dropped: 0 });
+      if (dropped > 0) {
+        this.#router.log("warn", `dropped ${dropped} log records`, id);
+      }
+    }
+    if (++quota.used <= MAX_RECORDS) return true;
+    quota.dropped++;
+    return false;
+  }
+}
+
+// deno-lint-ignore no-control-regex
+const CONTROL = /[\x00-\x08\x0b-\x1f\x7f]/g;
+
+/** Prints a record to stderr, with its context; leaves debug records out. */
+export function printRecord(record: LogRecord): void {
+  if (record.level === "debug") return;
+  // What a context prints may hold orders for this terminal.
+  const text = record.message.replace(CONTROL, "");
+  const level = record.level === "info" ? "" : ` ${record.level}:`;
+  console.error(`[${record.path}]${level} ${text}`);
+}

@@ -1,0 +1,33 @@
+import type { PackedModule } from "../core/mod.ts";
+import { core, mod, parent } from "./pack.gen.ts";
+
+function bytes(base64: string): Uint8Array {
+  return Uint8Array.fromBase64(base64);
+}
+
+let coreBytes: Uint8Array | undefined;
+
+/** This library's core, compressed, as a child is sent it at birth. */
+export function corePack(): Uint8Array {
+  return coreBytes ??= bytes(core);
+}
+
+const ROOMS: Record<string, string> = {
+  "mitogen:parent": parent,
+  "mitogen:mod": mod,
+};
+
+/**
+ * The rooms of this library as modules. They come from the generated pack,
+ * never from disk: a program without read permission ships them just the same.
+ */
+export function roomModule(url: string): PackedModule | undefined {
+  const packed = Object.hasOwn(ROOMS, url) ? ROOMS[url] : undefined;
+  return packed === undefined ? undefined : {
+    url,
+    type: "module",
+    data: bytes(packed),
+    imports: {},
+  };
+}
+

@@ -1,0 +1,55 @@
+/**
+ * Self-replicating programs for Deno, after Python's Mitogen: one script opens
+ * contexts on other machines, under other users and in containers, with
+ * nothing installed there, and calls typed functions in them.
+ *
+ * @example
+ * ```ts
+ * import { Router } from "@mitogen/mitogen";
+ *
+ * await using router = new Router();
+ * const context = await router.local({ permissions: { sys: true } });
+ * console.log(await context.call(Deno.hostname));
+ * ```
+ *
+ * @module
+ */
+export {
+  CallChain,
+  type Caller,
+  CallError,
+  type CallOptions,
+  type CallScope,
+  Channel,
+  ChannelError,
+  type ChannelOptions,
+  type CloseReason,
+  CodecError,
+  ConnectError,
+  type ConnectErrorKind,
+  type ConnectOptions,
+  Context,
+  current,
+  type DenoOptions,
+  DisconnectedError,
+  type LocalOptions,
+  type LogLevel,
+  type LogRecord,
+  Message,
+  type Password,
+  type Permissions,
+  type Progress,
+  Receiver,
+  type ReceiverOptions,
+  type Remote,
+  Secret,
+  Select,
+  type SelectEvent,
+  type SelectOptions,
+  Sender,
+  type Source,
+  type SshOptions,
+  type WaitOptions,
+  type WorkerOptions,
+} from "./core/mod.ts";
+export { Router, type RouterOptions } from "./master/mod.ts";

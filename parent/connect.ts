@@ -1,0 +1,126 @@
+import {
+  CallError,
+  ConnectError,
+  type ConnectOptions,
+  type Context,
+  current,
+  DisconnectedError,
+  errorMessage,
+  type Methods,
+  registerLibrary,
+  type Router,
+} from "../core/mod.ts";
+import { connectLocal } from "./methods/local.ts";
+import { connectSsh } from "./methods/ssh.ts";
+import { connectWorker } from "./methods/worker.ts";
+import { Parent } from "./parent.ts";
+
+/** One way in: opens a context below this one. */
+export type Method<O extends ConnectOptions> = (
+  attempt: Attempt,
+  options: O,
+) => Promise<Context>;
+
+/** The ways in. A new one is a file in `methods/` and a line here. */
+const METHODS: { [M in keyof Methods]: Method<Methods[M]> } = {
+  local: connectLocal,
+  worker: connectWorker,
+  ssh: connectSsh,
+};
+
+/** What every way in has to do with. */
+export interface Attempt {
+  parent: Parent;
+  /** Id of the new context. */
+  id: number;
+  /** Fires when the caller gives up or the time is over. */
+  signal: AbortSignal;
+}
+
+const DEFAULT_TIMEOUT = 30_000;
+
+/** Opens a context, here or by way of another one. */
+export async function connect<M extends keyof Methods>(
+  router: Router,
+  method: M,
+  options: Methods[M],
+): Promise<Context> {
+  const { via, ...rest } = options as Methods[M] & ConnectOptions;
+  if (via && via.id !== router.id) {
+    return await connectVia(router, via, method, rest as Methods[M]);
+  }
+  const timeout = options.connectTimeout ?? DEFAULT_TIMEOUT;
+  const given = (options as ConnectOptions).signal;
+  const controller = new AbortController();
+  const abort = () =>
+    controller.abort(
+      new ConnectError(
+        `Cannot connect: cancelled: ${errorMessage(given!.reason)}`,
+        { kind: "cancelled", cause: given!.reason },
+      ),
+    );
+  if (given?.aborted) abort();
+  given?.addEventListener("abort", abort);
+  const timer = setTimeout(() =>
+    controller.abort(
+      new ConnectError(`Cannot connect: not ready after ${timeout} ms`, {
+        kind: "timeout",
+      }),
+    ), timeout);
+  const { signal } = controller;
+  try {
+    signal.throwIfAborted();
+    const parent = Parent.of(router);
+    const id = await parent.ids.one();
+    return await METHODS[method]({ parent, id, signal }, options);
+  } finally {
+    clearTimeout(timer);
+    given?.removeEventListener("abort", abort);
+  }
+}
+
+async function connectVia<M extends keyof Methods>(
+  router: Router,
+  via: Context,
+  method: M,
+  options: Methods[M],
+): Promise<Context> {
+  const { signal, ...rest } = options as Methods[M] & ConnectOptions;
+  try {
+    const id = await via.with(signal ? { signal } : {}).call(
+      connectHere as (method: M, options: Methods[M]) => Promise<number>,
+      method,
+      rest as Methods[M],
+    );
+    // Its route came over the same links ahead of this answer.
+    return router.contextById(id);
+  } catch (error) {
+    if (error instanceof CallError && error.cause instanceof ConnectError) {
+      throw error.cause;
+    }
+    if (error instanceof CallError) throw error.cause ?? error;
+    const fields = { hop: via.path, cause: error };
+    if (error instanceof DisconnectedError) {
+      throw new ConnectError(errorMessage(error), { kind: "eof", ...fields });
+    }
+    if (signal?.aborted) {
+      throw new ConnectError(
+        `Cannot connect: cancelled: ${errorMessage(signal.reason)}`,
+        { kind: "cancelled", ...fields },
+      );
+    }
+    throw error;
+  }
+}
+
+/** Runs in the context named by `via`. */
+export async function connectHere<M extends keyof Methods>(
+  method: M,
+  options: Methods[M],
+): Promise<number> {
+  const { router, signal } = current();
+  const context = await connect(router, method, { ...options, signal });
+  return context.id;
+}
+
+registerLibrary("mitogen:parent", { connectHere });

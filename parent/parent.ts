@@ -1,0 +1,87 @@
+import {
+  type Context,
+  Handle,
+  type Link,
+  Message,
+  type Router,
+} from "../core/mod.ts";
+import { Ids, type Range } from "./ids.ts";
+import { ModuleServer } from "./module_server.ts";
+import { RouteMonitor } from "./route_monitor.ts";
+
+/** A neighbour below, as far as its life is concerned. */
+export interface Child {
+  /** Makes sure that it ends within about so many milliseconds. */
+  reap(timeout: number): void;
+  /** Resolves when nothing of it is left. */
+  readonly gone: Promise<void>;
+}
+
+const parents = new WeakMap<Router, Parent>();
+
+/** What a router needs to have children. One for each router that has any. */
+export class Parent {
+  readonly router: Router;
+  readonly ids: Ids;
+  readonly monitor: RouteMonitor;
+  readonly #children = new Map<Link, Child>();
+  readonly #serials = new Map<string, number>();
+
+  private constructor(router: Router) {
+    this.router = router;
+    this.ids = new Ids(router);
+    this.monitor = new RouteMonitor(router, this.ids);
+    new ModuleServer(router);
+  }
+
+  /** The parent part of a router; made when it is first asked for. */
+  static of(router: Router): Parent {
+    let parent = parents.get(router);
+    if (!parent) parents.set(router, parent = new Parent(router));
+    return parent;
+  }
+
+  /** A name that no other child of this context has had: `local.1`, `local.2`. */
+  serial(method: string): string {
+    const serial = (this.#serials.get(method) ?? 0) + 1;
+    this.#serials.set(method, serial);
+    return `${method}.${serial}`;
+  }
+
+  /** Takes up a child that speaks frames. */
+  adopt(
+    link: Link,
+    path: string,
+    child: Child,
+    ids: Range | undefined,
+  ): Context {
+    const { router } = this;
+    this.#children.set(link, child);
+    router.addLink(link);
+    if (ids) this.monitor.grants(link).add(ids);
+    link.onShutdown = () => child.reap(router.shutdownTimeout);
+    const context = router.addRoute(link.remoteId, link, path);
+    // Ahead of anything that the child may send.
+    this.monitor.announce(link.remoteId, path);
+    link.start();
+    void child.gone.then(() => this.#children.delete(link));
+    return context;
+  }
+
+  /** Ends all children and waits until nothing of them is left. */
+  async shutdown(): Promise<void> {
+    const { router } = this;
+    const timeout = router.shutdownTimeout;
+    const gone = [...this.#children].map(([link, child]) => {
+      // A level below gets less time, so that it can still kill before it is killed.
+      const message = Message.value(Math.max(100, timeout - 300), {
+        dstId: link.remoteId,
+        handle: Handle.SHUTDOWN,
+      });
+      router.route(message);
+      child.reap(timeout);
+      return child.gone;
+    });
+    await Promise.all(gone);
+  }
+}

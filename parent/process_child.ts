@@ -1,0 +1,208 @@
+import {
+  type CloseReason,
+  LineSplitter,
+  type Transport,
+  type TransportEvents,
+} from "../core/mod.ts";
+import type { Child } from "./parent.ts";
+import { Tail } from "./tail.ts";
+
+/** Milliseconds between SIGTERM and SIGKILL. */
+const MERCY = 150;
+
+/**
+ * Milliseconds that the pipes of a process that has ended are still read.
+ * Programs that it started may hold them open for ever.
+ */
+const GRACE = 50;
+
+/** What to run. */
+export interface ProcessOptions {
+  command: string;
+  args: string[];
+  cwd?: string;
+  env?: Record<string, string>;
+}
+
+/** A child process: its pipes as a transport, its life, and what it prints. */
+export class ProcessChild implements Child, Transport {
+  /** Resolves when the process has ended and its pipes are done with. */
+  readonly gone: Promise<void>;
+  /** The last lines of its error output. */
+  readonly tail: Tail = new Tail();
+  /** Takes the lines of its error output. */
+  onLine: (line: string) => void;
+
+  readonly #process: Deno.ChildProcess;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  #rest: Uint8Array = new Uint8Array(0);
+  #timers: ReturnType<typeof setTimeout>[] = [];
+  #exited: Deno.CommandStatus | undefined;
+  #asked = false;
+
+  /** @throws {Deno.errors.NotFound} when there is no such program */
+  constructor(options: ProcessOptions) {
+    const { command, args, cwd, env } = options;
+    this.#process = new Deno.Command(command, {
+      args,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "piped",
+      // A group of its own: it can be ended with all that it started, and a
+      // Ctrl-C at the terminal is for the master to act on.
+      detached: true,
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(env === undefined ? {} : { env }),
+    }).spawn();
+    this.#writer = this.#process.stdin.getWriter();
+    this.#writer.closed.catch(() => {});
+    this.#reader = this.#process.stdout.getReader();
+    this.onLine = (line) => this.tail.push(line);
+    this.gone = this.#live();
+  }
+
+  /** Its process id. */
+  get pid(): number {
+    return this.#process.pid;
+  }
+
+  /** How it ended; `undefined` while it runs. */
+  get status(): Deno.CommandStatus | undefined {
+    return this.#exited;
+  }
+
+  async #live(): Promise<void> {
+    const splitter = new LineSplitter((line) => this.onLine(line));
+    const reader = this.#process.stderr.getReader();
+    const printed = pump(reader, (chunk) => splitter.push(chunk));
+    this.#exited = await this.#process.status;
+    for (const timer of this.#timers.splice(0)) clearTimeout(timer);
+    this.#signal("SIGKILL");
+    const done = await within(printed, GRACE);
+    splitter.flush();
+    if (!done) await reader.cancel().catch(() => {});
+    await this.#writer.abort().catch(() => {});
+  }
+
+  /** Bytes that come before the frames; `null` at the end. */
+  async read(): Promise<Uint8Array | null> {
+    try {
+      const { value, done } = await this.#reader.read();
+      return done ? null : value;
+    } catch {
+      return null;
+    }
+  }
+
+  /** Gives back bytes that belong to the frames. */
+  unread(bytes: Uint8Array): void {
+    this.#rest = bytes;
+  }
+
+  start(events: TransportEvents): void {
+    if (this.#rest.length > 0) events.data(this.#rest);
+    const read = pump(this.#reader, (chunk) => events.data(chunk));
+    void (async () => {
+      // Its end is known by its process; a pipe alone can stay open without
+      // it, or be closed before it.
+      const status = this.#process.status;
+      await Promise.race([read, status]);
+      await within(Promise.all([read, this.gone]), GRACE * 4);
+      events.end(this.reason());
+      await this.#reader.cancel().catch(() => {});
+    })();
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    try {
+      await this.#writer.write(chunk);
+    } catch {
+      // Broken: its end is noticed by who reads.
+    }
+  }
+
+  /** Closes its input and sees to it that it ends. */
+  close(): void {
+    void this.#writer.close().catch(() => {});
+    void this.#reader.cancel().catch(() => {});
+    // Whoever closes first has no more to say to it: no time to be lost.
+    if (!this.#asked) this.reap(0);
+  }
+
+  /** Why it is gone, as far as that is known. */
+  reason(): CloseReason {
+    if (this.#asked) return { kind: "shutdown", message: "it was shut down" };
+    const status = this.#exited;
+    if (!status) return { kind: "eof", message: "its connection ended" };
+    const { code, signal } = status;
+    const last = this.tail.last();
+    const said = last ? `: ${last}` : "";
+    return signal
+      ? {
+        kind: "signal",
+        message: `its process was ended by ${signal}${said}`,
+        code,
+        signal,
+      }
+      : {
+        kind: "exit",
+        message: `its process exited with code ${code}${said}`,
+        code,
+      };
+  }
+
+  reap(timeout: number): void {
+    if (this.#exited || this.#asked) return;
+    this.#asked = true;
+    this.#timers.push(
+      setTimeout(() => this.#signal("SIGTERM"), timeout),
+      setTimeout(() => this.#signal("SIGKILL"), timeout + MERCY),
+    );
+  }
+
+  /** Signals the whole group where that is allowed, else the process. */
+  #signal(signal: Deno.Signal): void {
+    try {
+      return Deno.kill(-this.pid, signal);
+    } catch {
+      // Not allowed, or nobody left.
+    }
+    try {
+      if (!this.#exited) this.#process.kill(signal);
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
+async function pump(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  take: (chunk: Uint8Array) => void,
+): Promise<void> {
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      take(value);
+    }
+  } catch {
+    // Cancelled or broken: the same as the end.
+  }
+}
+
+/** Whether a promise is settled in so many milliseconds. */
+async function within(
+  promise: Promise<unknown>,
+  milliseconds: number,
+): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), milliseconds);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

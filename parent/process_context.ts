@@ -1,0 +1,168 @@
+import {
+  ConnectError,
+  type ConnectErrorKind,
+  type ConnectOptions,
+  type ChildConfig,
+  type Context,
+  Link,
+} from "../core/mod.ts";
+import { BootEofError, bootstrap, NoRuntimeError } from "./bootstrap.ts";
+import type { Attempt } from "./connect.ts";
+import { preamble } from "./first_stage.ts";
+import type { Parent } from "./parent.ts";
+import { ProcessChild, type ProcessOptions } from "./process_child.ts";
+
+/** How a way in runs a program that becomes a context. */
+export interface ProcessContextOptions extends ProcessOptions {
+  /** Last part of the path, unless the caller gave one. */
+  name: string;
+  /** Whether nothing but our own first stage reads its input. */
+  eager: boolean;
+  /** What this way in knows about how it fails. */
+  explain?: (tail: string, status: Deno.CommandStatus) => Failure | undefined;
+}
+
+/** What went wrong, for a `ConnectError`. */
+export interface Failure {
+  kind: ConnectErrorKind;
+  message: string;
+}
+
+/** What a new context is told about itself. */
+export function childConfig(
+  parent: Parent,
+  id: number,
+  path: string,
+): ChildConfig {
+  const { router } = parent;
+  const ids = parent.ids.share();
+  return {
+    id,
+    path,
+    parentIds: [router.id, ...router.parentIds],
+    maxMessageSize: router.maxMessageSize,
+    unidirectional: router.unidirectional,
+    ...(ids ? { ids } : {}),
+  };
+}
+
+/**
+ * The path of a new context.
+ *
+ * @throws {TypeError} when the name cannot be a part of a path
+ */
+export function childPath(parent: Parent, name: string): string {
+  // deno-lint-ignore no-control-regex
+  if (name === "" || name.length > 200 || /[\/\\\x00-\x1f\x7f]/.test(name)) {
+    throw new TypeError(
+      `Cannot name a context ${
+        JSON.stringify(name)
+      }: a name has 1 to 200 characters, none of them a slash, a backslash or a control character`,
+    );
+  }
+  return `${parent.router.path}/${name}`;
+}
+
+/** Runs a program and makes it a context. Nothing is left of it if that fails. */
+export async function connectProcess(
+  attempt: Attempt,
+  options: ConnectOptions,
+  program: ProcessContextOptions,
+): Promise<Context> {
+  const { parent, id, signal } = attempt;
+  const { router } = parent;
+  const path = childPath(parent, options.name ?? program.name);
+  const config = childConfig(parent, id, path);
+  // The first stage is long and always the same: what matters comes before it.
+  const command = [program.command, ...program.args].join(" ").slice(0, 500);
+  const fail = (kind: ConnectErrorKind, message: string, cause?: unknown) =>
+    new ConnectError(`Cannot connect to ${path}: ${message}`, {
+      kind,
+      command,
+      tail: child?.tail.toString() ?? "",
+      hop: path,
+      ...(cause === undefined ? {} : { cause }),
+    });
+
+  let child: ProcessChild | undefined;
+  try {
+    child = new ProcessChild(program);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) {
+      throw fail(
+        "not-found",
+        `there is no program "${program.command}" here`,
+        error,
+      );
+    }
+    throw fail("bootstrap", (error as Error).message, error);
+  }
+
+  const stop = () => child.close();
+  signal.addEventListener("abort", stop);
+  try {
+    await bootstrap(child, preamble(router.core, config), {
+      eager: program.eager,
+      tail: child.tail,
+    });
+    signal.throwIfAborted();
+  } catch (error) {
+    child.close();
+    if (!(error instanceof BootEofError) || signal.aborted) child.reap(0);
+    await child.gone;
+    if (signal.aborted) {
+      const { kind, message } = signal.reason as ConnectError;
+      throw fail(kind, message.replace(/^Cannot connect: /, ""), error);
+    }
+    if (error instanceof NoRuntimeError) {
+      throw fail("runtime", `${error.message}; install Deno there`, error);
+    }
+    const why = explain(child, program, error as Error);
+    throw fail(why.kind, why.message, error);
+  } finally {
+    signal.removeEventListener("abort", stop);
+  }
+
+  const link = new Link(router, child, id);
+  child.onLine = (message) => {
+    child.tail.push(message);
+    router.onRecord({
+      level: "info",
+      logger: "stdio",
+      message,
+      contextId: id,
+      path,
+      time: Date.now(),
+    });
+  };
+  return parent.adopt(link, path, child, config.ids);
+}
+
+/** What the output and the exit of a program that did not boot say. */
+function explain(
+  child: ProcessChild,
+  program: ProcessContextOptions,
+  error: Error,
+): Failure {
+  const tail = child.tail.toString();
+  const status = child.status!;
+  const known = program.explain?.(tail, status);
+  if (known) return known;
+  const said = child.tail.last();
+  const how = status.signal
+    ? `it was ended by ${status.signal}`
+    : `it exited with code ${status.code}`;
+  const message = said ? `${how}: ${said}` : `${how} and said nothing`;
+  // An old Deno runs the first stage, but has not what it needs.
+  if (/registerHooks|unexpected argument/.test(tail)) {
+    return {
+      kind: "runtime",
+      message: `the Deno there is too old, 2.9 is needed: ${said}`,
+    };
+  }
+  if (status.code === 127 || status.code === 126) {
+    return { kind: "runtime", message };
+  }
+  const begun = error instanceof BootEofError && error.begun;
+  return { kind: begun ? "bootstrap" : "eof", message };
+}

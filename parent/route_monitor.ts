@@ -1,0 +1,139 @@
+import {
+  type CloseReason,
+  Handle,
+  type Link,
+  Message,
+  type Router,
+  toReason,
+} from "../core/mod.ts";
+import { Grants, type Ids } from "./ids.ts";
+
+/** What ADD_ROUTE carries. */
+type AddRoute = [id: number, path: string];
+
+/** What DEL_ROUTE carries. */
+type DelRoute = [id: number, reason: CloseReason];
+
+/**
+ * Keeps the routing tables of the ancestors right: tells the parent of every
+ * context that appears or goes below this one, and tells those below of the
+ * end of whatever they have talked to.
+ */
+export class RouteMonitor {
+  readonly #router: Router;
+  readonly #grants = new WeakMap<Link, Grants>();
+
+  constructor(router: Router, ids: Ids) {
+    this.#router = router;
+    router.onLinkLost = (link, lost) => {
+      for (const [id, reason] of lost) this.#tell(id, reason, link);
+    };
+    router.addHandler((message, link) => this.#add(message, link!), {
+      handle: Handle.ADD_ROUTE,
+      service: true,
+      policy: isChild,
+    });
+    router.addHandler((message, link) => this.#delete(message, link!), {
+      handle: Handle.DEL_ROUTE,
+      policy: isNeighbour,
+      service: true,
+      overwrite: true,
+    });
+    router.addHandler(async (message, link) => {
+      const grants = this.grants(link!);
+      if (grants.full) {
+        const dead = Message.dead("no more ids for this context");
+        return message.reply(dead);
+      }
+      const block = await ids.block();
+      grants.add(block);
+      message.reply(block);
+    }, { handle: Handle.ALLOCATE_ID, policy: isChild, service: true });
+  }
+
+  /** What was given to those below a neighbour. */
+  grants(link: Link): Grants {
+    let grants = this.#grants.get(link);
+    if (!grants) this.#grants.set(link, grants = new Grants());
+    return grants;
+  }
+
+  /** A context was opened here. */
+  announce(id: number, path: string): void {
+    const { parentLink } = this.#router;
+    if (!parentLink) return;
+    const payload: AddRoute = [id, path];
+    this.#router.route(
+      Message.value(payload, {
+        dstId: parentLink.remoteId,
+        handle: Handle.ADD_ROUTE,
+      service: true,
+      }),
+    );
+  }
+
+  #add(message: Message, link: Link): void {
+    const router = this.#router;
+    const [id, path] = message.decode() as AddRoute;
+    const above = router.contextById(link.remoteId).path;
+    // A context may only speak of ids that were given to it, once each, and
+    // only of places below its own.
+    const why = !this.grants(link).has(id)
+      ? "it was not given that id"
+      : router.routeTo(id)
+      ? "there is such a route"
+      // deno-lint-ignore no-control-regex
+      : typeof path !== "string" || /[\x00-\x1f\x7f]/.test(path) ||
+          path.length > 4096 || !path.startsWith(`${above}/`)
+      ? "its path is not below its sender's"
+      : undefined;
+    if (why) return router.complain(link, `refused a route, ${why}`, message);
+    router.addRoute(id, link, path);
+    this.announce(id, path);
+  }
+
+  #delete(message: Message, link: Link): void {
+    const router = this.#router;
+    const [id, why] = message.decode() as DelRoute;
+    const reason = toReason(why);
+    if (link === router.parentLink) {
+      this.#tell(id, reason, link);
+      router.contextLost(id, reason);
+      return;
+    }
+    if (router.routeTo(id) !== link) {
+      return router.complain(link, "refused to delete a route", message);
+    }
+    this.#tell(id, reason, link);
+    router.deleteRoute(id, reason);
+  }
+
+  /** Tells everyone who may care, but for the one it came from. */
+  #tell(id: number, reason: CloseReason, from: Link): void {
+    const router = this.#router;
+    const payload: DelRoute = [id, reason];
+    const send = (link: Link) =>
+      link.send(Message.value(payload, {
+        dstId: link.remoteId,
+        srcId: router.id,
+        authId: router.id,
+        handle: Handle.DEL_ROUTE,
+      }));
+    if (router.parentLink && router.parentLink !== from) {
+      send(router.parentLink);
+    }
+    for (const link of router.childLinks()) {
+      if (link !== from && link.egressIds.has(id)) send(link);
+    }
+  }
+}
+
+/** Whether a message was sent by the neighbour that it came from, and that is a child. */
+export function isChild(message: Message, link: Link | undefined): boolean {
+  return link !== undefined && message.srcId === link.remoteId &&
+    link !== message.router!.parentLink;
+}
+
+function isNeighbour(message: Message, link: Link | undefined): boolean {
+  return link !== undefined && message.srcId === link.remoteId;
+}

@@ -1,0 +1,29 @@
+const LINES = 100;
+const WIDTH = 1000;
+
+// deno-lint-ignore no-control-regex
+const CONTROL = /\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]/g;
+
+/** The last lines that somebody printed, fit to be shown to a person. */
+export class Tail {
+  #lines: string[] = [];
+
+  /** Adds a line. */
+  push(line: string): void {
+    // What the other end prints may hold orders for the terminal.
+    this.#lines.push(line.slice(0, WIDTH).replace(CONTROL, ""));
+    if (this.#lines.length > LINES) this.#lines.shift();
+  }
+
+  /** The lines, oldest first. */
+  toString(): string {
+    return this.#lines.join("\n");
+  }
+
+  /** The line that most likely says what went wrong. */
+  last(): string {
+    const lines = this.#lines.filter((line) => line.trim() !== "");
+    return lines.findLast((line) => /^(error|fatal)|uncaught/i.test(line)) ??
+      lines.at(-1) ?? "";
+  }
+}
