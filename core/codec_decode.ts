@@ -328,7 +328,9 @@ export function decode(
   options: DecodeOptions = {},
 ): unknown {
   const limits = options.limits ? { ...LIMITS, ...options.limits } : LIMITS;
-  const reader = new Reader(data, options.extensions, limits);
+  // Node's buffers are Uint8Arrays whose slices are not copies.
+  const plain = new Uint8Array(data.buffer, data.byteOffset, data.length);
+  const reader = new Reader(plain, options.extensions, limits);
   const value = reader.value(0);
   if (reader.at !== data.length) bad("something follows it");
   return value;

@@ -36,7 +36,7 @@ export interface FunctionResolver {
 /** A module as it travels: its JavaScript is kept compressed until it is run. */
 export interface PackedModule {
   url: string;
-  type: "module" | "json" | "text" | "bytes";
+  type: "module" | "json";
   /** Raw deflate of the source. */
   data: Uint8Array;
   /** What each specifier in it stands for. */

@@ -16,8 +16,14 @@ import {
 import { Message } from "./message.ts";
 import type { Router } from "./router.ts";
 
-/** Specifiers of what every context has. */
-const OWN = /^mitogen:(core|closure\/)/;
+/** Where functions that came by their source live. */
+const CLOSURE = "mitogen:closure/";
+
+/** Whether every context has it without asking. */
+function isOwn(url: string): boolean {
+  return url === "mitogen:core" || url.startsWith(CLOSURE) ||
+    url.startsWith("node:");
+}
 
 /**
  * Gives this context the modules of the master: asks the parent once for a
@@ -56,8 +62,9 @@ export class Importer implements FunctionResolver, ModuleStore, ModuleSource {
     const from = parent === undefined ? undefined : this.#modules.get(parent);
     const url = from?.imports[specifier] ?? absolute(specifier, parent);
     if (url === undefined) return undefined;
-    if (this.#modules.has(url) || OWN.test(url)) return url;
-    if (url.startsWith("node:")) return undefined;
+    // The runtime has its own, and the first stage has core.
+    if (url.startsWith("node:") || url === "mitogen:core") return undefined;
+    if (this.#modules.has(url)) return url;
     if (from) {
       throw new TypeError(
         `Cannot import "${specifier}" from ${parent}: it was not sent with it; import it by a literal specifier, or load it with context.import()`,
@@ -73,9 +80,7 @@ export class Importer implements FunctionResolver, ModuleStore, ModuleSource {
 
   /** Sees to it that a module and all that it imports are here. */
   async ensure(url: string): Promise<void> {
-    if (this.#modules.has(url) || OWN.test(url) || url.startsWith("node:")) {
-      return;
-    }
+    if (this.#modules.has(url) || isOwn(url)) return;
     let wanted = this.#wanted.get(url);
     if (!wanted) {
       wanted = this.#request(url).finally(() => this.#wanted.delete(url));
@@ -135,7 +140,7 @@ export class Importer implements FunctionResolver, ModuleStore, ModuleSource {
   #closure(source: string): string {
     let url = this.#closures.get(source);
     if (!url) {
-      url = `mitogen:closure/${this.#closures.size + 1}`;
+      url = `${CLOSURE}${this.#closures.size + 1}`;
       this.#closures.set(source, url);
       this.#modules.set(url, {
         url,
@@ -211,15 +216,11 @@ function absolute(
 
 /** What the runtime gets to run. */
 function load({ url, type, data }: PackedModule) {
-  const raw = url.startsWith("mitogen:closure/") ? data : inflateRawSync(data);
-  if (type === "bytes") {
-    return { format: "module" as const, shortCircuit: true, source: raw };
-  }
-  const text = new TextDecoder().decode(raw);
+  // A closure was made here and never compressed.
+  const raw = url.startsWith(CLOSURE) ? data : inflateRawSync(data);
   return {
-    format: type === "json" ? "json" as const : "module" as const,
+    format: type,
     shortCircuit: true,
-    source: type === "text" ? `export default ${JSON.stringify(text)};` : text,
+    source: new TextDecoder().decode(raw),
   };
 }
-

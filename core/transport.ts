@@ -26,7 +26,9 @@ export class SocketTransport implements Transport {
   start(events: TransportEvents): void {
     const input = this.#input;
     const end = () => events.end(EOF);
-    input.on("data", (chunk: Uint8Array) => events.data(chunk));
+    // Node's buffers are Uint8Arrays whose slices are not copies.
+    input.on("data", ({ buffer, byteOffset, length }: Uint8Array) =>
+      events.data(new Uint8Array(buffer, byteOffset, length)));
     input.on("end", end);
     input.on("error", end);
     this.#output.on("error", end);

@@ -43,12 +43,15 @@ export class Functions implements FunctionResolver, ModuleStore {
   }
 
   async #find(fn: AnyFunction, callers: string[]): Promise<FunctionRef> {
-    const found = await this.#responder.finder.identify(fn, callers);
+    const found = await this.#responder.finder.identify(
+      fn as () => unknown,
+      callers,
+    );
     if (found) {
       this.#responder.offer(found.url);
       return [found.url, found.name];
     }
-    return ["", await bySource(fn)];
+    return ["", bySource(fn)];
   }
 
   offer(specifier: string): Promise<string> {
@@ -88,11 +91,11 @@ function callers(stack = ""): string[] {
  *
  * @throws {TypeError} when it cannot, with the reason and what to do
  */
-async function bySource(fn: AnyFunction): Promise<string> {
+function bySource(fn: AnyFunction): string {
   const name = fn.name ? `"${fn.name}"` : "a function without a name";
   const advice =
     "export it at the top level of a module, and it is sent by reference with all that it uses";
-  const found = await freeVariables(Function.prototype.toString.call(fn));
+  const found = freeVariables(Function.prototype.toString.call(fn));
   if (found.reason === "native") {
     throw new TypeError(
       `Cannot call ${name} elsewhere: it is bound or built in and has no source; export a function that calls it`,

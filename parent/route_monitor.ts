@@ -67,7 +67,6 @@ export class RouteMonitor {
       Message.value(payload, {
         dstId: parentLink.remoteId,
         handle: Handle.ADD_ROUTE,
-      service: true,
       }),
     );
   }
