@@ -187,9 +187,9 @@ export class ConnectError extends Error implements ConnectErrorFields {
 /** The name to show for something thrown: its class, or its type. */
 export function errorName(error: unknown): string {
   if (!(error instanceof Error)) return error === null ? "null" : typeof error;
-  const { name } = error;
-  const own = error.constructor?.name;
-  return name === "Error" && own ? own : name;
+  // A class that sets no name has that of its parent: its own says more.
+  const named = error instanceof DOMException || Object.hasOwn(error, "name");
+  return named ? error.name : error.constructor?.name || error.name;
 }
 
 /** The message of anything thrown. */

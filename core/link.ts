@@ -45,7 +45,7 @@ export class Link {
   authId: number | undefined;
   /** Ids that something behind this link has sent to: they are told of their end. */
   readonly egressIds = new Set<number>();
-  /** Set by the parent room: this neighbour is being asked to shut down. */
+  /** Set by the parent room: sees to it that the neighbour ends. */
   onShutdown: (() => void) | undefined;
   /** What was wrong here before; each thing is logged once. */
   readonly complaints = new Map<string, number>();
@@ -57,6 +57,7 @@ export class Link {
   #queued = 0;
   #writing = false;
   #closed: CloseReason | undefined;
+  #ending = false;
   #idle: (() => void)[] = [];
 
   constructor(router: Router, transport: Transport, remoteId: number) {
@@ -135,9 +136,18 @@ export class Link {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
+  /** The neighbour is being asked to end: however it does, that is why. */
+  expectEnd(): void {
+    this.#ending = true;
+    this.onShutdown?.();
+  }
+
   /** Closes the link. The first reason is kept. */
   close(reason: CloseReason): void {
     if (this.#closed) return;
+    if (this.#ending && reason.kind !== "protocol") {
+      reason = { kind: "shutdown", message: "it was shut down" };
+    }
     this.#closed = reason;
     this.#queue = [];
     for (const resolve of this.#idle.splice(0)) resolve();

@@ -51,11 +51,18 @@ export function forwardLogs(router: Router): (record: LogRecord) => void {
 /** A line longer than this many characters is cut into several. */
 const MAX_LINE = 32 * 1024;
 
-/** Cuts output into lines; the last one counts too, with or without its end. */
+/** Milliseconds after which a line that was not ended is given out as it is. */
+const IDLE = 50;
+
+/**
+ * Cuts output into lines. One without an end counts too: when nothing follows
+ * it for a moment, or at the end.
+ */
 export class LineSplitter {
   readonly #decoder = new TextDecoder();
   readonly #onLine: (line: string) => void;
   #rest = "";
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(onLine: (line: string) => void) {
     this.#onLine = onLine;
@@ -63,7 +70,9 @@ export class LineSplitter {
 
   /** Takes output as it comes. */
   push(chunk: Uint8Array): void {
+    clearTimeout(this.#timer);
     this.#take(this.#decoder.decode(chunk, { stream: true }));
+    if (this.#rest) this.#timer = setTimeout(() => this.#flush(), IDLE);
   }
 
   #take(text: string): void {
@@ -88,7 +97,12 @@ export class LineSplitter {
 
   /** Gives out what is left. */
   flush(): void {
+    clearTimeout(this.#timer);
     this.#take(this.#decoder.decode());
+    this.#flush();
+  }
+
+  #flush(): void {
     if (this.#rest) this.#emit(this.#rest);
     this.#rest = "";
   }

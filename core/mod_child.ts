@@ -26,7 +26,7 @@ export class Router {
   /** @throws {TypeError} always */
   constructor() {
     throw new TypeError(
-      "Cannot make a Router in a context that another one opened: use current().router",
+      "Cannot make a Router in a context that another one opened: a function there uses current().router; a program that also exports functions does its own work behind `if (import.meta.main)`",
     );
   }
 }

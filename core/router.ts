@@ -145,7 +145,7 @@ export class Router {
     const context = new Context(
       this,
       id,
-      path ?? (id === this.id ? this.path : `context.${id}`),
+      path ?? this.#pathOf(id),
     );
     if (id === this.id) {
       this.#contexts.set(id, context);
@@ -154,6 +154,14 @@ export class Router {
       this.#forget.register(context, id);
     }
     return context;
+  }
+
+  /** The path of this context or of an ancestor; others are known by number. */
+  #pathOf(id: number): string {
+    const up = id === this.id ? 0 : this.parentIds.indexOf(id) + 1;
+    if (id !== this.id && up === 0) return `context.${id}`;
+    const parts = this.path.split("/");
+    return parts.slice(0, parts.length - up).join("/");
   }
 
   /** This context. */
@@ -292,7 +300,7 @@ export class Router {
     if (
       message.handle === Handle.SHUTDOWN && dstId === out.remoteId &&
       this.hasParentAuthority(message)
-    ) out.onShutdown?.();
+    ) out.expectEnd();
   }
 
   #privileged(link: Link): boolean {

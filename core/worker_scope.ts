@@ -64,12 +64,8 @@ function captureStdio(router: Router): void {
     [Deno.stderr, err, ["error", "warn"]],
   ] as const;
   for (const [stream, splitter, methods] of streams) {
-    let timer: ReturnType<typeof setTimeout> | undefined;
     const write = (chunk: Uint8Array) => {
       splitter.push(chunk);
-      // A line without an end is given out when nothing follows it at once.
-      clearTimeout(timer);
-      timer = setTimeout(() => splitter.flush());
       return chunk.length;
     };
     Object.defineProperties(stream, {

@@ -1,7 +1,7 @@
 import { fromFileUrl } from "@std/path";
 import type { ModuleRecord } from "../core/mod.ts";
 import { type Graph, type GraphModule, loadGraph } from "./graph.ts";
-import { Identifier } from "./identify.ts";
+import { type Export, Identifier } from "./identify.ts";
 import { bundleNpm } from "./npm.ts";
 import { asModule, dropAttributes, transpile } from "./transpile.ts";
 
@@ -35,7 +35,7 @@ export class Finder {
   identify(
     fn: (...args: never[]) => unknown,
     callers: string[],
-  ): Promise<{ url: string; name: string } | undefined> {
+  ): Promise<Export | undefined> {
     return this.#identifier.identify(
       fn,
       callers.filter((url) => this.roomOf(url) === undefined),

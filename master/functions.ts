@@ -47,7 +47,9 @@ export class Functions implements FunctionResolver, ModuleStore {
       fn as () => unknown,
       callers,
     );
-    if (found) {
+    // The program's own main module would run again where it is sent. A
+    // function of it that needs nothing else goes alone.
+    if (found && !(found.acts && standsAlone(fn))) {
       this.#responder.offer(found.url);
       return [found.url, found.name];
     }
@@ -84,6 +86,12 @@ export class Functions implements FunctionResolver, ModuleStore {
 function callers(stack = ""): string[] {
   const urls = stack.matchAll(/((?:file|https?|jsr):\/\/.+?):\d+:\d+/g);
   return [...new Set(Array.from(urls, (match) => match[1]!))];
+}
+
+function standsAlone(fn: AnyFunction): boolean {
+  const found = freeVariables(Function.prototype.toString.call(fn));
+  return !found.reason && found.names.length === 0 && !found.usesThis &&
+    !found.usesSuper;
 }
 
 /**

@@ -1,4 +1,4 @@
-import { isNode, type Node, parseFunction, parseModule, shape } from "./ast.ts";
+import { children, isNode, type Node, parseFunction, parseModule, shape } from "./ast.ts";
 import type { Finder } from "./finder.ts";
 import type { Graph } from "./graph.ts";
 
@@ -9,6 +9,8 @@ export interface Export {
   url: string;
   /** Such as `run`, `default`, or `Class.method`. */
   name: string;
+  /** Whether to evaluate the module would do more than to declare things. */
+  acts?: boolean;
 }
 
 /**
@@ -24,7 +26,7 @@ export class Identifier {
   readonly #exports = new WeakMap<object, Export>();
   readonly #indexed = new Set<string>();
   /** Names and syntax trees of what modules export that may be unfinished. */
-  readonly #declared = new Map<string, Promise<Map<string, string>>>();
+  readonly #declared = new Map<string, Promise<Declared>>();
 
   constructor(finder: Finder) {
     this.#finder = finder;
@@ -56,9 +58,8 @@ export class Identifier {
     for (const graph of graphs) {
       for (const url of unfinished) {
         if (!graph.has(url)) continue;
-        const name = await this.#match(graph, url, fn, source);
-        if (name === undefined) continue;
-        const found = { url, name };
+        const found = await this.#match(graph, url, fn, source);
+        if (!found) continue;
         this.#exports.set(fn, found);
         return found;
       }
@@ -126,14 +127,14 @@ export class Identifier {
     url: string,
     fn: Fn,
     source: string,
-  ): Promise<string | undefined> {
+  ): Promise<Export | undefined> {
     let declared = this.#declared.get(url);
     if (!declared) {
-      declared = this.#finder.source(graph, url).then(exportedShapes);
+      declared = this.#finder.source(graph, url).then(declaredIn);
       declared.catch(() => {});
       this.#declared.set(url, declared);
     }
-    const exports = await declared.catch(() => new Map<string, string>());
+    const { exports, acts } = await declared.catch(() => NOTHING);
     const last = (name: string) => name.slice(name.lastIndexOf(".") + 1);
     // By name and by source: a local function of the same name is another one.
     const named = [...exports].filter(([name]) =>
@@ -143,7 +144,8 @@ export class Identifier {
     const node = parseFunction(source)?.node;
     if (!node) return undefined;
     const wanted = JSON.stringify(shape(node));
-    return named.find(([, shape]) => shape === wanted)?.[0];
+    const name = named.find(([, shape]) => shape === wanted)?.[0];
+    return name === undefined ? undefined : { url, name, acts };
   }
 }
 
@@ -186,9 +188,38 @@ function reachable(
   };
 }
 
-/** What a module exports of its own, as comparable trees. */
-function exportedShapes(source: string): Map<string, string> {
+/** What a module says of itself. */
+interface Declared {
+  /** What it exports of its own, as comparable trees. */
+  exports: Map<string, string>;
+  acts: boolean;
+}
+
+const NOTHING: Declared = { exports: new Map(), acts: false };
+
+function declaredIn(source: string): Declared {
   const body = parseModule(source).body as Node[];
+  return { exports: exportedShapes(body), acts: body.some(acts) };
+}
+
+/**
+ * Whether a statement at the top level does something when it is evaluated,
+ * such as to call. What is behind `if (import.meta.main)` is not evaluated
+ * where the module is shipped to.
+ */
+function acts(node: Node): boolean {
+  if (node.type === "IfStatement" && isMain(node.test as Node)) return false;
+  if (/Function|^Class|^Import/.test(node.type)) return false;
+  return /^(Call|New|Await|TaggedTemplate)Expression$|^For/.test(node.type) ||
+    node.await === true || [...children(node)].some(acts);
+}
+
+function isMain(node: Node): boolean {
+  const { object, property } = node as { object?: Node; property?: Node };
+  return object?.type === "MetaProperty" && property?.name === "main";
+}
+
+function exportedShapes(body: Node[]): Map<string, string> {
   const locals = new Map<string, Node>();
   const exports = new Map<string, Node>();
   const declare = (declaration: Node, into: Map<string, Node>) => {

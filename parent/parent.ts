@@ -71,15 +71,15 @@ export class Parent {
   /** Ends all children and waits until nothing of them is left. */
   async shutdown(): Promise<void> {
     const { router } = this;
-    const timeout = router.shutdownTimeout;
+    // A level below gets less time, so that it can kill before it is killed.
+    const budget = Math.max(100, router.shutdownTimeout - 300);
     const gone = [...this.#children].map(([link, child]) => {
-      // A level below gets less time, so that it can still kill before it is killed.
-      const message = Message.value(Math.max(100, timeout - 300), {
+      const message = Message.value(budget, {
         dstId: link.remoteId,
         handle: Handle.SHUTDOWN,
       });
+      // Routing it makes the link expect the end, and the child be reaped.
       router.route(message);
-      child.reap(timeout);
       return child.gone;
     });
     await Promise.all(gone);

@@ -132,7 +132,6 @@ export class ProcessChild implements Child, Transport {
 
   /** Why it is gone, as far as that is known. */
   reason(): CloseReason {
-    if (this.#asked) return { kind: "shutdown", message: "it was shut down" };
     const status = this.#exited;
     if (!status) return { kind: "eof", message: "its connection ended" };
     const { code, signal } = status;

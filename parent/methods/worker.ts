@@ -107,11 +107,7 @@ class WorkerChild extends PortTransport implements Child {
   override end(reason: CloseReason): void {
     clearTimeout(this.#timer);
     this.#worker.terminate();
-    super.end(
-      this.#asked
-        ? { kind: "shutdown", message: "it was shut down" }
-        : reason,
-    );
+    super.end(reason);
     this.#resolve();
   }
 
@@ -119,7 +115,7 @@ class WorkerChild extends PortTransport implements Child {
     if (this.#asked) return;
     this.#asked = true;
     this.#timer = setTimeout(
-      () => this.end({ kind: "shutdown", message: "it was shut down" }),
+      () => this.end({ kind: "signal", message: "it was terminated" }),
       timeout,
     );
   }
