@@ -72,4 +72,3 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
   link.start();
   return router;
 }
-

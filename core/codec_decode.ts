@@ -2,8 +2,8 @@ import {
   CodecError,
   errorClass,
   type Extensions,
-  type Limits,
   LIMITS,
+  type Limits,
   T,
   VIEWS,
   weight,
@@ -50,7 +50,9 @@ class Reader {
       const byte = this.byte();
       value += (byte & 0x7f) * scale;
       if (byte < 0x80) {
-        return value <= Number.MAX_SAFE_INTEGER ? value : bad("a number is too large");
+        return value <= Number.MAX_SAFE_INTEGER
+          ? value
+          : bad("a number is too large");
       }
     }
     return bad("a number is too long");
@@ -60,7 +62,9 @@ class Reader {
   count(size = 1): number {
     const count = this.varint();
     if (count * size > this.bytes.length - this.at) bad("it ends too early");
-    if (this.items + count > this.limits.maxItems) bad("it holds too many values");
+    if (this.items + count > this.limits.maxItems) {
+      bad("it holds too many values");
+    }
     return count;
   }
 
@@ -72,7 +76,11 @@ class Reader {
 
   double(): number {
     if (this.bytes.length - this.at < 8) bad("it ends too early");
-    const view = new DataView(this.bytes.buffer, this.bytes.byteOffset + this.at, 8);
+    const view = new DataView(
+      this.bytes.buffer,
+      this.bytes.byteOffset + this.at,
+      8,
+    );
     this.at += 8;
     return view.getFloat64(0);
   }
@@ -93,7 +101,9 @@ class Reader {
   string(): string {
     const tag = this.byte();
     if (tag >= T.SHORT && tag < T.SMALL) return this.short(tag & 0x3f);
-    return tag === T.UTF8 || tag === T.UTF16 ? this.text(tag) : bad("a string is missing");
+    return tag === T.UTF8 || tag === T.UTF16
+      ? this.text(tag)
+      : bad("a string is missing");
   }
 
   text(tag: number): string {
@@ -116,7 +126,9 @@ class Reader {
 
   key(): string {
     const key = this.string();
-    return key === "__proto__" ? bad("a key could change what objects are") : key;
+    return key === "__proto__"
+      ? bad("a key could change what objects are")
+      : key;
   }
 
   value(depth: number): unknown {
@@ -150,7 +162,9 @@ class Reader {
         const index = this.varint();
         if (index >= this.made.length) bad("it refers to what is not there");
         const made = this.made[index];
-        return made === UNFINISHED ? bad("it refers to what is not made yet") : made;
+        return made === UNFINISHED
+          ? bad("it refers to what is not made yet")
+          : made;
       }
     }
     if (depth >= this.limits.maxDepth) bad("it is nested too deep");
@@ -228,7 +242,9 @@ class Reader {
       case T.BOXED: {
         const index = this.made.push(UNFINISHED) - 1;
         const inner = this.value(depth);
-        if (inner === null || inner === undefined || typeof inner === "object") {
+        if (
+          inner === null || inner === undefined || typeof inner === "object"
+        ) {
           bad("nothing to put in a box");
         }
         return this.made[index] = Object(inner);
@@ -239,7 +255,9 @@ class Reader {
         const payload = this.value(depth);
         const { extensions } = this;
         if (!extensions) bad("nobody knows its extensions");
-        return this.made[index] = attempt(() => extensions.unpack(kind, payload));
+        return this.made[index] = attempt(() =>
+          extensions.unpack(kind, payload)
+        );
       }
     }
     return bad(`there is no tag ${tag}`);

@@ -2,8 +2,8 @@ import {
   CodecError,
   errorClass,
   type Extensions,
-  type Limits,
   LIMITS,
+  type Limits,
   T,
   VIEWS,
   weight,
@@ -359,7 +359,11 @@ class Writer {
   }
 
   reset(): void {
-    this.at = this.done = this.count = this.items = 0;
+    this.at =
+      this.done =
+      this.count =
+      this.items =
+        0;
     this.seen = undefined;
     this.extensions = undefined;
     this.limits = LIMITS;
@@ -415,7 +419,9 @@ export function encode(
 }
 
 function member(key: string): string {
-  return /^[A-Za-z_$][\w$]*$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+  return /^[A-Za-z_$][\w$]*$/.test(key)
+    ? `.${key}`
+    : `[${JSON.stringify(key)}]`;
 }
 
 /** The way to something in a value, once it is known that it is in there. */
@@ -426,7 +432,9 @@ function locate(root: unknown, target: unknown): string | undefined {
   for (let next = 0; next < queue.length && next < 100_000; next++) {
     const [value, path] = queue[next]!;
     if (Object.is(value, target)) return path;
-    if (value === null || typeof value !== "object" || seen.has(value)) continue;
+    if (value === null || typeof value !== "object" || seen.has(value)) {
+      continue;
+    }
     seen.add(value);
     if (value instanceof Map) {
       for (const [k, v] of value) {

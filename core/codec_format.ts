@@ -135,9 +135,10 @@ export function errorClass(name: string): ErrorClass | undefined {
   const known = BUILT_IN.has(name)
     ? (globalThis as unknown as Record<string, ErrorClass>)[name]
     : undefined;
-  return known ?? (Object.hasOwn(Deno.errors, name)
-    ? (Deno.errors as unknown as Record<string, ErrorClass>)[name]
-    : undefined);
+  return known ??
+    (Object.hasOwn(Deno.errors, name)
+      ? (Deno.errors as unknown as Record<string, ErrorClass>)[name]
+      : undefined);
 }
 
 const BUILT_IN = new Set([

@@ -1,10 +1,4 @@
-import {
-
-  type CallOptions,
-  invoke,
-  invokeNoReply,
-  invokeRef,
-} from "./call.ts";
+import { type CallOptions, invoke, invokeNoReply, invokeRef } from "./call.ts";
 import type { CloseReason } from "./errors.ts";
 import { Handle } from "./frame.ts";
 import { exportsOf } from "./dispatcher.ts";
@@ -174,4 +168,3 @@ export class Context implements AsyncDisposable {
     return `Context(${this.id}, ${this.path})`;
   }
 }
-

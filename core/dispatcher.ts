@@ -85,7 +85,9 @@ export class Dispatcher {
       return this.#fail(message, error);
     }
     const [chain] = payload;
-    if (chain) return this.#queue(`${message.srcId}:${chain}`, message, payload);
+    if (chain) {
+      return this.#queue(`${message.srcId}:${chain}`, message, payload);
+    }
     const found = this.#found.get(`${payload[1]}\0${payload[2]}`);
     if (found) return this.#run(found, message, payload[3]);
     this.#find(payload).then(
@@ -236,4 +238,3 @@ function bare(failure: CallError): CallError {
   }
   return new CallError([kept, path, remoteName, remoteStack, message]);
 }
-

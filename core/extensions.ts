@@ -50,7 +50,13 @@ function packError(error: Error): Packed | undefined {
     const { message, kind, command, tail, hop, cause } = error;
     return [
       Tag.CONNECT_ERROR,
-      [message, { kind, command, tail, hop, ...(cause === undefined ? {} : { cause }) }, stack],
+      [message, {
+        kind,
+        command,
+        tail,
+        hop,
+        ...(cause === undefined ? {} : { cause }),
+      }, stack],
     ];
   }
   if (error instanceof DisconnectedError) {

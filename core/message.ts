@@ -1,6 +1,12 @@
 import { CodecError, decode, encode } from "./codec.ts";
 import { ChannelError, fromDead } from "./errors.ts";
-import { HEADER_SIZE, IS_DEAD, Magic, readHeader, writeHeader } from "./frame.ts";
+import {
+  HEADER_SIZE,
+  IS_DEAD,
+  Magic,
+  readHeader,
+  writeHeader,
+} from "./frame.ts";
 import type { Router } from "./router.ts";
 
 const utf8 = new TextEncoder();
@@ -59,7 +65,10 @@ export class Message {
     const frame = router
       ? encode(value, { extensions: router.extensions, headroom: HEADER_SIZE })
       : encode(value, { headroom: HEADER_SIZE });
-    return new Message({ ...options, magic: options.magic ?? Magic.VALUE }, frame);
+    return new Message(
+      { ...options, magic: options.magic ?? Magic.VALUE },
+      frame,
+    );
   }
 
   /** A dead message: it closes what it is sent to, and says why. */

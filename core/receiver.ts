@@ -202,4 +202,3 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
     this.close();
   }
 }
-

@@ -4,7 +4,11 @@ import { extensionsOf } from "./extensions.ts";
 import type { Extensions } from "./codec.ts";
 import type { FunctionResolver, ModuleStore } from "./functions.ts";
 import { Handle, MAX_MESSAGE_SIZE } from "./frame.ts";
-import { type HandlerFunction, type HandlerOptions, Handlers } from "./handlers.ts";
+import {
+  type HandlerFunction,
+  type HandlerOptions,
+  Handlers,
+} from "./handlers.ts";
 import type { Link } from "./link.ts";
 import type { LogLevel, LogRecord } from "./logs.ts";
 import { Message } from "./message.ts";
@@ -74,7 +78,9 @@ export class Router {
   /** Takes the log records of this context. Set by the host. */
   onRecord: (record: LogRecord) => void = () => {};
   /** Told when a link is lost, with the ids that were behind it and why each is. */
-  onLinkLost: ((link: Link, lost: Map<number, CloseReason>) => void) | undefined;
+  onLinkLost:
+    | ((link: Link, lost: Map<number, CloseReason>) => void)
+    | undefined;
   /** Told of every step of opening a context. */
   readonly onProgress: ((progress: Progress) => void) | undefined;
   /** Told when the parent's link is lost. Set by the host of a child. */
@@ -176,7 +182,8 @@ export class Router {
 
   /** The link that leads to a context: straight, or up. */
   linkTo(id: number): Link | undefined {
-    return this.#routes.get(id) ?? (id === this.id ? undefined : this.parentLink);
+    return this.#routes.get(id) ??
+      (id === this.id ? undefined : this.parentLink);
   }
 
   /** The link that leads down to a context, if there is one. */

@@ -87,9 +87,10 @@ export class Select<T = unknown> implements AsyncIterable<T>, Disposable {
   }
 
   #reaches(other: Select<T>): boolean {
-    return other === this || [...this.#sources.keys()].some((s) =>
-      s instanceof Select && s.#reaches(other)
-    );
+    return other === this ||
+      [...this.#sources.keys()].some((s) =>
+        s instanceof Select && s.#reaches(other)
+      );
   }
 
   /** Removes a source. */

@@ -27,8 +27,11 @@ export class SocketTransport implements Transport {
     const input = this.#input;
     const end = () => events.end(EOF);
     // Node's buffers are Uint8Arrays whose slices are not copies.
-    input.on("data", ({ buffer, byteOffset, length }: Uint8Array) =>
-      events.data(new Uint8Array(buffer, byteOffset, length)));
+    input.on(
+      "data",
+      ({ buffer, byteOffset, length }: Uint8Array) =>
+        events.data(new Uint8Array(buffer, byteOffset, length)),
+    );
     input.on("end", end);
     input.on("error", end);
     this.#output.on("error", end);

@@ -1,4 +1,4 @@
-import { type LogLevel, LineSplitter } from "./logs.ts";
+import { LineSplitter, type LogLevel } from "./logs.ts";
 import type { CloseReason } from "./errors.ts";
 import type { Router } from "./router.ts";
 import type { Port } from "./transport.ts";
@@ -17,7 +17,9 @@ export function tameWorker(router: Router, port: Port): void {
   Deno.exit = (code = 0): never => {
     end({ kind: "exit", message: `its Worker exited with code ${code}`, code });
     // What comes after an exit does not run; the Worker closes behind it.
-    for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    // A wait without an end could not be interrupted.
+    const cell = new Int32Array(new SharedArrayBuffer(4));
+    for (;;) Atomics.wait(cell, 0, 0, 10);
   };
   const fatal = (event: Event, error: unknown) => {
     event.preventDefault();
@@ -33,7 +35,9 @@ export function tameWorker(router: Router, port: Port): void {
 }
 
 function describe(error: unknown): string {
-  return error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  return error instanceof Error
+    ? `${error.name}: ${error.message}`
+    : String(error);
 }
 
 /**
@@ -72,7 +76,8 @@ function captureStdio(router: Router): void {
       writeSync: { value: write },
       write: { value: (chunk: Uint8Array) => Promise.resolve(write(chunk)) },
       writable: {
-        get: () => new WritableStream<Uint8Array>({ write: (c) => void write(c) }),
+        get: () =>
+          new WritableStream<Uint8Array>({ write: (c) => void write(c) }),
       },
     });
     for (const method of methods) {
@@ -110,9 +115,25 @@ function captureStdio(router: Router): void {
       const child = this.#piped.spawn();
       if (this.#inherits[0]) void pump(child.stdout, capture("stdout", "info"));
       if (this.#inherits[1]) void pump(child.stderr, capture("stderr", "info"));
+      if (this.#inherits.includes(true)) {
+        // The runtime's own would read what is read here already.
+        child.output = async () => {
+          const [status, stdout, stderr] = await Promise.all([
+            child.status,
+            this.#inherits[0] ? undefined : collect(child.stdout),
+            this.#inherits[1] ? undefined : collect(child.stderr),
+          ]);
+          return { ...status, stdout, stderr } as Deno.CommandOutput;
+        };
+      }
       return child;
     }
   };
+}
+
+function collect(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  return new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>)
+    .bytes();
 }
 
 /** As the console prints: a first string may hold placeholders; enough of them. */

@@ -121,8 +121,12 @@ export class Finder {
   async #make(graph: Graph, url: string): Promise<ModuleRecord> {
     const module = graph.get(url);
     if (url.startsWith("npm:")) return await this.#npm(url);
-    if (!module) throw new TypeError(`Cannot ship ${url}: Deno does not know it`);
-    if (module.error) throw new TypeError(`Cannot ship ${url}: ${module.error}`);
+    if (!module) {
+      throw new TypeError(`Cannot ship ${url}: Deno does not know it`);
+    }
+    if (module.error) {
+      throw new TypeError(`Cannot ship ${url}: ${module.error}`);
+    }
     const data = await this.#read(module);
     if (module.kind === "external") {
       const source = asModule(data, this.#attribute(graph, url));

@@ -13,7 +13,10 @@ import type { Responder } from "./responder.ts";
 /** Decides for each function that the master calls how it is sent. */
 export class Functions implements FunctionResolver, ModuleStore {
   readonly #responder: Responder;
-  readonly #refs = new WeakMap<AnyFunction, FunctionRef | Promise<FunctionRef>>();
+  readonly #refs = new WeakMap<
+    AnyFunction,
+    FunctionRef | Promise<FunctionRef>
+  >();
 
   constructor(responder: Responder) {
     this.#responder = responder;

@@ -1,4 +1,11 @@
-import { children, isNode, type Node, parseFunction, parseModule, shape } from "./ast.ts";
+import {
+  children,
+  isNode,
+  type Node,
+  parseFunction,
+  parseModule,
+  shape,
+} from "./ast.ts";
 import type { Finder } from "./finder.ts";
 import type { Graph } from "./graph.ts";
 
@@ -283,4 +290,3 @@ function* members(node: Node): Generator<[name: string, method: Node]> {
     }
   }
 }
-

@@ -47,6 +47,8 @@ async function withNames(url: string, source: string): Promise<string> {
   return source.replace(
     ONLY_DEFAULT,
     (_, call: string) =>
-      `const $m=${call}${values.join("")};export{$m as default${list.join("")}};`,
+      `const $m=${call}${values.join("")};export{$m as default${
+        list.join("")
+      }};`,
   );
 }

@@ -30,4 +30,3 @@ export function roomModule(url: string): PackedModule | undefined {
     imports: {},
   };
 }
-

@@ -1,6 +1,15 @@
 import type { Permissions } from "../core/mod.ts";
 
-const NAMES = ["read", "write", "net", "env", "run", "sys", "ffi", "import"] as const;
+const NAMES = [
+  "read",
+  "write",
+  "net",
+  "env",
+  "run",
+  "sys",
+  "ffi",
+  "import",
+] as const;
 
 type Name = (typeof NAMES)[number];
 

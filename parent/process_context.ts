@@ -1,8 +1,8 @@
 import {
+  type ChildConfig,
   ConnectError,
   type ConnectErrorKind,
   type ConnectOptions,
-  type ChildConfig,
   type Context,
   Link,
 } from "../core/mod.ts";

@@ -70,7 +70,10 @@ export function sshArgs(options: SshOptions): string[] {
     set("UserKnownHostsFile", "/dev/null");
     set("GlobalKnownHostsFile", "/dev/null");
   } else if (checkHostKeys !== undefined) {
-    set("StrictHostKeyChecking", checkHostKeys === "enforce" ? "yes" : checkHostKeys);
+    set(
+      "StrictHostKeyChecking",
+      checkHostKeys === "enforce" ? "yes" : checkHostKeys,
+    );
   }
   if (options.compression !== undefined) {
     set("Compression", options.compression ? "yes" : "no");
@@ -94,9 +97,18 @@ export function sshArgs(options: SshOptions): string[] {
 }
 
 const REASONS: [pattern: RegExp, kind: Failure["kind"]][] = [
-  [/Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|host key is known|No matching host key/i, "hostkey"],
-  [/Permission denied \(|Too many authentication failures|No supported authentication methods/i, "auth"],
-  [/Could not resolve hostname|Name or service not known|Bad (configuration option|port)|not accessible/i, "not-found"],
+  [
+    /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED|host key is known|No matching host key/i,
+    "hostkey",
+  ],
+  [
+    /Permission denied \(|Too many authentication failures|No supported authentication methods/i,
+    "auth",
+  ],
+  [
+    /Could not resolve hostname|Name or service not known|Bad (configuration option|port)|not accessible/i,
+    "not-found",
+  ],
   [/timed out|Timeout, server/i, "timeout"],
 ];
 

@@ -21,7 +21,11 @@ export async function connectWorker(
   const { router } = parent;
   const path = childPath(parent, options.name ?? parent.serial("worker"));
   const { permissions = "inherit" } = options;
-  const fail = (message: string, kind: "bootstrap" | "runtime", cause: unknown) =>
+  const fail = (
+    message: string,
+    kind: "bootstrap" | "runtime",
+    cause: unknown,
+  ) =>
     new ConnectError(`Cannot connect to ${path}: ${message}`, {
       kind,
       hop: path,
@@ -41,7 +45,9 @@ export async function connectWorker(
     });
   } catch (error) {
     throw fail(
-      `${(error as Error).message}; to give a worker its own permissions, run with --unstable-worker-options`,
+      `${
+        (error as Error).message
+      }; to give a worker its own permissions, run with --unstable-worker-options`,
       "runtime",
       error,
     );
@@ -50,8 +56,10 @@ export async function connectWorker(
   }
 
   const ready = Promise.withResolvers<void>();
-  const child = new WorkerChild(worker, (reason) =>
-    ready.reject(fail(reason.message, "bootstrap", undefined)));
+  const child = new WorkerChild(
+    worker,
+    (reason) => ready.reject(fail(reason.message, "bootstrap", undefined)),
+  );
   worker.addEventListener("message", ({ data }) => {
     if (data === "MITO001") ready.resolve();
   }, { once: true });

@@ -256,9 +256,10 @@ export const CASES: Case[] = [
     name: "what is printed there is logged here with its context",
     apart: true,
     async run({ context, log }) {
-      const mine = (text: string) => log((record) =>
-        record.path === context.path && record.message === text
-      );
+      const mine = (text: string) =>
+        log((record) =>
+          record.path === context.path && record.message === text
+        );
       const lines = ["from the console", "from Deno.stdout", "without an end"]
         .map(mine);
       await context.call(remote.print);

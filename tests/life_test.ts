@@ -1,0 +1,181 @@
+/** What happens when things break: nobody hangs, and nothing is left. */
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+} from "@std/assert";
+import { type Context, DisconnectedError, Router } from "../mod.ts";
+import { alive, goneWithin, noLeaks } from "./fixtures/leaks.ts";
+import { lines } from "./fixtures/programs.ts";
+
+const quiet = { onLog() {} };
+
+function never(): Promise<never> {
+  return new Promise(() => {});
+}
+
+async function lost(call: Promise<unknown>): Promise<DisconnectedError> {
+  return await assertRejects(() => call, DisconnectedError);
+}
+
+/** Starts a program in a context that outlives its own call. */
+async function sleeper(context: Context): Promise<number> {
+  return await context.call(() =>
+    new Deno.Command("sleep", { args: ["1000"], stdin: "null" }).spawn().pid
+  );
+}
+
+Deno.test("SIGKILL of a child fails its calls with the signal, and nobody else's", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const [victim, other] = await Promise.all([router.local(), router.local()]);
+  const pid = await victim!.call(() => Deno.pid);
+  const call = victim!.call(never);
+  await victim!.ping();
+  Deno.kill(pid, "SIGKILL");
+  const error = await lost(call);
+  assertEquals([error.reason.kind, error.reason.signal], ["signal", "SIGKILL"]);
+  assertEquals(await victim!.closed, error.reason);
+  assertEquals(await other!.call(() => 1), 1);
+});
+
+Deno.test("an unhandled rejection ends the child, and its callers are told which", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const error = await lost(context.call(() => {
+    Promise.reject(new TypeError("nobody caught this"));
+    return new Promise(() => {});
+  }));
+  assertEquals([error.reason.kind, error.reason.code], ["exit", 1]);
+  assertMatch(error.reason.message, /TypeError: nobody caught this/);
+});
+
+Deno.test("an error that nobody catches ends a worker, and its callers are told which", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const context = await router.worker();
+  const error = await lost(context.call(() => {
+    setTimeout(() => {
+      throw new RangeError("late");
+    });
+    return new Promise(() => {});
+  }));
+  assertMatch(error.reason.message, /RangeError: late/);
+});
+
+Deno.test("ten hops answer; the loss of the fifth fails what is behind it, and nothing else", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const hops: Context[] = [await router.local()];
+  while (hops.length < 10) {
+    hops.push(await router.local({ via: hops.at(-1)! }));
+  }
+  const last = hops.at(-1)!;
+  assertEquals(last.path.split("/").length, 11);
+  assertEquals(await last.call((a: number) => a + 1, 41), 42);
+  const waiting = hops.slice(4).map((hop) => lost(hop.call(never)));
+  await last.ping();
+  Deno.kill(await hops[4]!.call(() => Deno.pid), "SIGKILL");
+  const errors = await Promise.all(waiting);
+  assertEquals(errors[0]!.reason.kind, "signal");
+  for (const [i, { reason, path }] of errors.slice(1).entries()) {
+    assertEquals([path, reason.kind], [hops[i + 5]!.path, "route"]);
+    assertMatch(reason.message, new RegExp(`${hops[4]!.path} on the way`));
+    assertEquals(await hops[i + 5]!.closed, reason);
+  }
+  for (const hop of hops.slice(0, 4)) {
+    assertEquals(hop.closeReason, undefined);
+    assertEquals(await hop.call(() => 1), 1);
+  }
+});
+
+Deno.test("SIGKILL of the master leaves nothing of its tree", async () => {
+  const master = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", new URL("fixtures/tree.ts", import.meta.url).pathname],
+    stdout: "piped",
+  }).spawn();
+  const output = lines(master.stdout);
+  const pids: number[] = JSON.parse((await output.next()).value as string);
+  assertEquals(pids.length, 6);
+  assert(pids.every(alive));
+  master.kill("SIGKILL");
+  await master.status;
+  await Promise.all(pids.map((pid) => goneWithin(pid, 1000)));
+  await output.return(undefined);
+});
+
+Deno.test("a child that ignores SIGTERM and computes for ever is gone after shutdown()", async () => {
+  await using _ = await noLeaks();
+  let busy = Promise.withResolvers<void>();
+  await using router = new Router({
+    onLog({ message }) {
+      if (message === "busy") busy.resolve();
+    },
+  });
+  for (const via of [undefined, await router.local()]) {
+    const context = await router.local(via ? { via } : {});
+    const pid = await context.call(() => Deno.pid);
+    context.callNoReply(() => {
+      Deno.addSignalListener("SIGTERM", () => {});
+      Deno.stderr.writeSync(new TextEncoder().encode("busy\n"));
+      for (;;);
+    });
+    await busy.promise;
+    busy = Promise.withResolvers();
+    const begin = performance.now();
+    await context.shutdown();
+    await goneWithin(pid, 2000 - (performance.now() - begin));
+    assertEquals((await context.closed).kind, "shutdown");
+  }
+});
+
+Deno.test("what a context started goes with it, however it ends", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const endings: ((context: Context) => unknown)[] = [
+    (context) => context.shutdown(),
+    async (context) => {
+      Deno.kill(await context.call(() => Deno.pid), "SIGKILL");
+      await context.closed;
+    },
+    (context) => context.call(() => Deno.exit(0)).catch(() => {}),
+  ];
+  for (const end of endings) {
+    const context = await router.local();
+    const pid = await sleeper(context);
+    assert(alive(pid));
+    await end(context);
+    await goneWithin(pid, 1000);
+  }
+});
+
+Deno.test("a program that holds the pipes open does not hide the end of its context", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  // Without the permission for all programs nobody may end the group.
+  const context = await router.local({ permissions: { run: ["setsid"] } });
+  const call = context.call(never);
+  const pid = await context.call(() =>
+    new Deno.Command("setsid", { args: ["sleep", "1000"] }).spawn().pid
+  );
+  await context.call(() => {
+    queueMicrotask(() => Deno.exit(9));
+  }).catch(() => {});
+  assertEquals((await lost(call)).reason.code, 9);
+  Deno.kill(pid, "SIGKILL");
+});
+
+Deno.test("shutdown of the router fails all calls and may be asked for twice", async () => {
+  await using _ = await noLeaks();
+  const router = new Router(quiet);
+  const context = await router.local();
+  const call = lost(context.call(never));
+  await context.ping();
+  await Promise.all([router.shutdown(), router.shutdown()]);
+  assertInstanceOf(await call, DisconnectedError);
+  assertEquals(router.contexts(), []);
+  await assertRejects(() => context.call(() => 1), DisconnectedError);
+});
