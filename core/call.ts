@@ -48,6 +48,7 @@ export class CallChain implements Disposable {
   /** Functions are looked up in order, so that calls leave in order. */
   tail: Promise<unknown> | undefined;
 
+  /** Makes a chain of calls in one context. */
   constructor(context: Context) {
     this.context = context;
   }
@@ -85,6 +86,7 @@ export class CallChain implements Disposable {
     else forget();
   }
 
+  /** The same as {@linkcode CallChain.reset}. */
   [Symbol.dispose](): void {
     this.reset();
   }

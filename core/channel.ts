@@ -18,7 +18,11 @@ export class Channel<T = unknown> implements AsyncIterable<T>, Disposable {
   /** Where values go out. */
   readonly sender: Sender<T>;
 
-  /** @param context the other end */
+  /**
+   * Joins a handle here and one there.
+   *
+   * @param context the other end
+   */
   constructor(router: Router, context: Context, options: ChannelOptions) {
     const { dstHandle, handle } = options;
     this.receiver = new Receiver<T>(router, {
@@ -49,10 +53,12 @@ export class Channel<T = unknown> implements AsyncIterable<T>, Disposable {
     this.receiver.close();
   }
 
+  /** Values until the other end closes. */
   [Symbol.asyncIterator](): AsyncIterator<T> {
     return this.receiver[Symbol.asyncIterator]();
   }
 
+  /** The same as {@linkcode Channel.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

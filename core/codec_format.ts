@@ -61,10 +61,12 @@ export const LIMITS: Limits = { maxDepth: 500, maxItems: 4_000_000 };
 
 /** A value cannot cross, or bytes are not a value. */
 export class CodecError extends TypeError {
+  /** The name of its class. */
   override name = "CodecError";
   /** Where in the value, such as `$.args[0].timer`; empty when decoding. */
   readonly path: string;
 
+  /** Made by the codec. */
   constructor(message: string, path = "", cause?: unknown) {
     super(message, cause === undefined ? undefined : { cause });
     this.path = path;

@@ -34,6 +34,7 @@ export class Context implements AsyncDisposable {
   #reason: CloseReason | undefined;
   #shutdown: Promise<void> | undefined;
 
+  /** Made by the router; use `router.contextById()`. */
   constructor(router: Router, id: number, path: string) {
     this.router = router;
     this.id = id;
@@ -160,10 +161,12 @@ export class Context implements AsyncDisposable {
     await this.closed;
   }
 
+  /** The same as {@linkcode Context.shutdown}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
   }
 
+  /** What `Deno.inspect` shows. */
   [Symbol.for("Deno.customInspect")](): string {
     return `Context(${this.id}, ${this.path})`;
   }

@@ -11,6 +11,7 @@ export class CallScope {
   readonly message: Message;
   #controller: AbortController | undefined;
 
+  /** Made by the dispatcher for every call. */
   constructor(router: Router, message: Message) {
     this.router = router;
     this.message = message;

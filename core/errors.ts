@@ -49,11 +49,13 @@ export const Dead = {
  * message over the limit, the other end closed.
  */
 export class ChannelError extends Error {
+  /** The name of its class. */
   override name = "ChannelError";
 }
 
 /** The context that was asked is gone, or the way to it is. */
 export class DisconnectedError extends ChannelError {
+  /** The name of its class. */
   override name = "DisconnectedError";
   /** Why, where it is known. */
   readonly reason: CloseReason;
@@ -111,6 +113,7 @@ export type CallErrorParts = [
  * ```
  */
 export class CallError extends Error {
+  /** The name of its class. */
   override name = "CallError";
   /** Name of the error's class on the other side. */
   readonly remoteName: string;
@@ -165,6 +168,7 @@ export interface ConnectErrorFields {
 
 /** A context could not be made. Keeps its class and kind behind any number of hops. */
 export class ConnectError extends Error implements ConnectErrorFields {
+  /** The name of its class. */
   override name = "ConnectError";
   readonly kind: ConnectErrorKind;
   readonly command: string;

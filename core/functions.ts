@@ -35,7 +35,9 @@ export interface FunctionResolver {
 
 /** A module as it travels: its JavaScript is kept compressed until it is run. */
 export interface PackedModule {
+  /** Its URL in the caller's program. */
   url: string;
+  /** How it is imported. */
   type: "module" | "json";
   /** Raw deflate of the source. */
   data: Uint8Array;

@@ -50,7 +50,11 @@ export class Handlers {
   #next = FIRST_DYNAMIC_HANDLE;
   #down = false;
 
-  /** @param linkTo the link that leads to a context */
+  /**
+   * Makes an empty table.
+   *
+   * @param linkTo the link that leads to a context
+   */
   constructor(linkTo: (id: number) => Link | undefined) {
     this.#linkTo = linkTo;
   }

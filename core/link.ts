@@ -60,6 +60,7 @@ export class Link {
   #ending = false;
   #idle: (() => void)[] = [];
 
+  /** Joins a transport to a router; the router must be told of it. */
   constructor(router: Router, transport: Transport, remoteId: number) {
     this.#router = router;
     this.#transport = transport;

@@ -10,12 +10,14 @@ export const LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error"];
 
 /** One line of log, from anywhere in the tree. */
 export interface LogRecord {
+  /** How much it matters. */
   level: LogLevel;
   /**
    * Where it comes from: `mitogen` is this library; `stdout`, `stderr` and
    * `stdio` (both in one) are what programs printed.
    */
   logger: string;
+  /** What is said; one line. */
   message: string;
   /** The context that it is about. */
   contextId: number;

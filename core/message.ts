@@ -13,12 +13,19 @@ const utf8 = new TextEncoder();
 
 /** What a message is made of; everything but `handle` may be left out. */
 export interface MessageFields {
+  /** The context that it is for. */
   dstId?: number;
+  /** The context that sent it. */
   srcId?: number;
+  /** The context on whose authority it acts. */
   authId?: number;
+  /** The handle that it is for. */
   handle?: number;
+  /** The handle that waits for an answer. */
   replyTo?: number;
+  /** What the data is. @default {Magic.BYTES} */
   magic?: number;
+  /** What it carries. */
   data?: Uint8Array;
 }
 
@@ -26,16 +33,23 @@ export interface MessageFields {
 export class Message {
   /** The router that received it; unset on messages made here. */
   router: Router | undefined;
+  /** What the data is; see {@linkcode Magic}. */
   magic: number;
+  /** The context that it is for. */
   dstId: number;
+  /** The context that sent it. */
   srcId: number;
+  /** The context on whose authority it acts. */
   authId: number;
+  /** The handle that it is for. */
   handle: number;
+  /** The handle that waits for an answer; 0 is none, 999 makes it a dead message. */
   replyTo: number;
   /** Header and data in one buffer, so that forwarding copies nothing. */
   #frame: Uint8Array | undefined;
   #data: Uint8Array | undefined;
 
+  /** Makes a message of its fields. */
   constructor(fields: MessageFields = {}, frame?: Uint8Array) {
     this.magic = fields.magic ?? Magic.BYTES;
     this.dstId = fields.dstId ?? 0;
@@ -166,6 +180,7 @@ export class Message {
     return this;
   }
 
+  /** What `Deno.inspect` shows. */
   [Symbol.for("Deno.customInspect")](): string {
     const { dstId, srcId, authId, handle, replyTo, size } = this;
     return `Message(${srcId} -> ${dstId}:${handle}, auth ${authId}, ${

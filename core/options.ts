@@ -70,7 +70,7 @@ export interface SshOptions extends ConnectOptions {
   checkHostKeys?: "enforce" | "accept-new" | "ignore";
   /** Whether ssh compresses. @default {false} */
   compression?: boolean;
-  /** @default {"ssh"} */
+  /** The ssh to run. @default {"ssh"} */
   sshPath?: string;
   /** More arguments for ssh, put before the host. */
   sshArgs?: string[];
@@ -101,7 +101,10 @@ export interface Progress {
 
 /** The ways in and what each takes. */
 export interface Methods {
+  /** A child process. */
   local: LocalOptions;
+  /** A Worker of the same process. */
   worker: WorkerOptions;
+  /** Another machine. */
   ssh: SshOptions;
 }

@@ -198,6 +198,7 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
     }
   }
 
+  /** The same as {@linkcode Receiver.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -56,10 +56,15 @@ const MAX_EGRESS = 65536;
  * link to the next one. The only place where trust is decided.
  */
 export class Router {
+  /** Its context's id; 0 is the master. */
   readonly id: number;
+  /** Its context's path. */
   readonly path: string;
+  /** Ids of its ancestors, nearest first. */
   readonly parentIds: readonly number[];
+  /** Limit on the data of one message, in bytes. */
   readonly maxMessageSize: number;
+  /** Whether siblings are kept from talking to each other. */
   readonly unidirectional: boolean;
   /** The codec's extensions that know this router. */
   readonly extensions: Extensions;
@@ -96,6 +101,7 @@ export class Router {
   });
   #down: Promise<void> | undefined;
 
+  /** Made by the host; users make the `Router` of the master room. */
   constructor(config: RouterConfig) {
     this.id = config.id;
     this.path = config.path;
@@ -397,6 +403,7 @@ export class Router {
     if (this.id === 0) this.handlers.close();
   }
 
+  /** The same as {@linkcode Router.shutdown}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
   }

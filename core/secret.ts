@@ -15,7 +15,11 @@ const values = new WeakMap<Secret, string>();
  * ```
  */
 export class Secret {
-  /** @param value the text to keep */
+  /**
+   * Keeps a text.
+   *
+   * @param value the text to keep
+   */
   constructor(value: string) {
     values.set(this, value);
   }
@@ -35,10 +39,12 @@ export class Secret {
     return "[secret]";
   }
 
+  /** What `Deno.inspect` shows. */
   [Symbol.for("Deno.customInspect")](): string {
     return "[secret]";
   }
 
+  /** What `node:util` shows. */
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return "[secret]";
   }

@@ -8,6 +8,7 @@ export type Source<T = unknown> = Receiver<T> | Channel<T> | Select<T>;
 export interface SelectEvent<T> {
   /** The source as it was added. */
   source: Source<T>;
+  /** The value. */
   data: T;
 }
 
@@ -44,7 +45,11 @@ export class Select<T = unknown> implements AsyncIterable<T>, Disposable {
   #waiters: PromiseWithResolvers<void>[] = [];
   #closed = false;
 
-  /** @throws {TypeError} when a source belongs to another `Select` */
+  /**
+   * Waits for these sources.
+   *
+   * @throws {TypeError} when one of them belongs to another `Select`
+   */
   constructor(sources: Iterable<Source<T>> = [], options: SelectOptions = {}) {
     this.#oneshot = options.oneshot ?? true;
     for (const source of sources) this.add(source);
@@ -162,6 +167,7 @@ export class Select<T = unknown> implements AsyncIterable<T>, Disposable {
     while (this.#sources.size > 0) yield await this.get();
   }
 
+  /** The same as {@linkcode Select.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

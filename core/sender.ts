@@ -12,6 +12,7 @@ export class Sender<T = unknown> implements Disposable {
   /** The handle it receives at. */
   readonly handle: number;
 
+  /** Sends to a handle of a context. */
   constructor(context: Context, handle: number) {
     this.context = context;
     this.handle = handle;
@@ -37,6 +38,7 @@ export class Sender<T = unknown> implements Disposable {
     this.context.router.route(message);
   }
 
+  /** The same as {@linkcode Sender.close}. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -66,6 +66,7 @@ export class Router extends CoreRouter {
     Parent.of(this);
   }
 
+  /** The parent room, which is here already. */
   protected override parentRoom(): Promise<ParentRoom> {
     return Promise.resolve(parentRoom);
   }
