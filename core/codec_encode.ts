@@ -316,6 +316,7 @@ class Writer {
   }
 
   error(error: Error, depth: number): void {
+    this.items += weight(T.ERROR) - weight(T.MAP);
     let cls = "Error";
     for (
       let proto = Object.getPrototypeOf(error);

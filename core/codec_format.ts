@@ -110,7 +110,7 @@ export const enum T {
  * the bytes of memory that an empty one takes.
  */
 export function weight(tag: number): number {
-  return tag <= T.NULL_OBJECT ? 7 : 31;
+  return tag <= T.NULL_OBJECT ? 7 : tag === T.ERROR ? 127 : 31;
 }
 
 /** The kinds of views, by their number on the wire. */

@@ -11,7 +11,7 @@ export type Policy = (message: Message, link: Link | undefined) => boolean;
 export type HandlerFunction = (
   message: Message,
   link: Link | undefined,
-) => void;
+) => void | Promise<void>;
 
 /** How a handle is registered. */
 export interface HandlerOptions {
@@ -47,6 +47,7 @@ interface Handler {
 export class Handlers {
   readonly #table = new Map<number, Handler>();
   readonly #linkTo: (id: number) => Link | undefined;
+  readonly #failed: (handle: number, error: unknown) => void;
   #next = FIRST_DYNAMIC_HANDLE;
   #down = false;
 
@@ -54,9 +55,14 @@ export class Handlers {
    * Makes an empty table.
    *
    * @param linkTo the link that leads to a context
+   * @param failed told of what a handler throws: it harms no other
    */
-  constructor(linkTo: (id: number) => Link | undefined) {
+  constructor(
+    linkTo: (id: number) => Link | undefined,
+    failed: (handle: number, error: unknown) => void,
+  ) {
     this.#linkTo = linkTo;
+    this.#failed = failed;
   }
 
   /** How many there are; tests hold it against its start. */
@@ -117,8 +123,17 @@ export class Handlers {
     if (message.isDead && handler.service) return undefined;
     if (handler.policy && !handler.policy(message, link)) return Dead.POLICY;
     if (!handler.persist || message.isDead) this.#table.delete(message.handle);
-    handler.fn(message, link);
+    this.#call(handler, message, link);
     return undefined;
+  }
+
+  #call(handler: Handler, message: Message, link: Link | undefined): void {
+    const failed = (error: unknown) => this.#failed(message.handle, error);
+    try {
+      handler.fn(message, link)?.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   /** Ends all handles that wait for this context. */
@@ -143,6 +158,6 @@ export class Handlers {
     if (handler.service) return;
     const message = Message.dead(reason);
     message.handle = handle;
-    handler.fn(message, undefined);
+    this.#call(handler, message, undefined);
   }
 }

@@ -62,9 +62,9 @@ export class Importer implements FunctionResolver, ModuleStore, ModuleSource {
     const from = parent === undefined ? undefined : this.#modules.get(parent);
     const url = from?.imports[specifier] ?? absolute(specifier, parent);
     if (url === undefined) return undefined;
-    // The runtime has its own, and the first stage has core.
-    if (url.startsWith("node:") || url === "mitogen:core") return undefined;
-    if (this.#modules.has(url)) return url;
+    if (url.startsWith("node:")) return undefined;
+    // The first stage has core.
+    if (this.#modules.has(url) || url === "mitogen:core") return url;
     if (from) {
       throw new TypeError(
         `Cannot import "${specifier}" from ${parent}: it was not sent with it; import it by a literal specifier, or load it with context.import()`,

@@ -69,7 +69,11 @@ export class Router {
   /** The codec's extensions that know this router. */
   readonly extensions: Extensions;
   /** The handles of this context. */
-  readonly handlers: Handlers = new Handlers((id) => this.linkTo(id));
+  readonly handlers: Handlers = new Handlers(
+    (id) => this.linkTo(id),
+    (handle, error) =>
+      this.log("error", `handler ${handle} failed: ${errorMessage(error)}`),
+  );
   /** The link to the parent; the master has none. */
   parentLink: Link | undefined;
   /** Turns functions into what a call sends. Set by the host. */
@@ -332,16 +336,7 @@ export class Router {
 
   #invoke(message: Message, link: Link | undefined): void {
     message.router = this;
-    let refused;
-    try {
-      refused = this.handlers.dispatch(message, link);
-    } catch (error) {
-      this.log(
-        "error",
-        `handler ${message.handle} failed: ${errorMessage(error)}`,
-      );
-      return;
-    }
+    const refused = this.handlers.dispatch(message, link);
     if (refused === undefined) return;
     // Late replies to calls that were cancelled end here too: no reason to shout.
     if (link && refused !== Dead.HANDLE) {

@@ -7,7 +7,7 @@ import {
 } from "../core/mod.ts";
 
 /** Records that one context may send in one second. */
-const MAX_RECORDS = 100_000;
+const MAX_RECORDS = 50_000;
 
 /** Characters of one record. */
 const MAX_LENGTH = 64 * 1024;

@@ -22,7 +22,7 @@ export class ModuleServer {
 
   constructor(router: Router) {
     this.#router = router;
-    router.addHandler((message, link) => void this.#serve(message, link!), {
+    router.addHandler((message, link) => this.#serve(message, link!), {
       handle: Handle.GET_MODULE,
       service: true,
       policy: isChild,

@@ -1,0 +1,93 @@
+import { assertEquals, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  CorruptionError,
+  FrameReader,
+  HEADER_SIZE,
+  Magic,
+  Message,
+} from "../../core/mod.ts";
+
+function frame(size: number, fill: number): Uint8Array {
+  return new Message({
+    magic: Magic.BYTES,
+    dstId: fill,
+    handle: 1000 + fill,
+    data: new Uint8Array(size).fill(fill),
+  }).pack();
+}
+
+function read(chunks: Uint8Array[], limit = 1 << 20): Uint8Array[] {
+  const frames: Uint8Array[] = [];
+  const reader = new FrameReader((frame) => frames.push(frame.slice()), limit);
+  for (const chunk of chunks) reader.push(chunk);
+  return frames;
+}
+
+Deno.test("a frame is the header that Mitogen has, and its data", () => {
+  const message = new Message({
+    magic: Magic.TEXT,
+    dstId: 1,
+    srcId: 2,
+    authId: 3,
+    handle: 101,
+    replyTo: 1000,
+    data: new TextEncoder().encode("hi"),
+  });
+  assertEquals(
+    message.pack().toHex(),
+    "4d4900000001000000020000000300000065000003e8000000026869",
+  );
+  const back = Message.fromFrame(message.pack());
+  assertEquals(
+    [back.dstId, back.srcId, back.authId, back.handle, back.replyTo, back.text],
+    [1, 2, 3, 101, 1000, "hi"],
+  );
+});
+
+Deno.test("frames come out as they went in, however their bytes are cut", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat(300), { minLength: 1, maxLength: 8 }),
+      fc.array(fc.integer({ min: 1, max: 90 }), { minLength: 1 }),
+      (sizes, cuts) => {
+        const frames = sizes.map((size, i) => frame(size, i));
+        const all = new Uint8Array(frames.flatMap((f) => [...f]));
+        const chunks: Uint8Array[] = [];
+        for (let at = 0, i = 0; at < all.length; i++) {
+          const size = cuts[i % cuts.length]!;
+          chunks.push(all.slice(at, at + size));
+          at += size;
+        }
+        assertEquals(read(chunks), frames);
+      },
+    ),
+    { numRuns: 200 },
+  );
+});
+
+Deno.test("a frame in single bytes comes out whole", () => {
+  const one = frame(1000, 7);
+  assertEquals(read([...one].map((byte) => Uint8Array.of(byte))), [one]);
+});
+
+Deno.test("a wrong signature is refused, and shown", () => {
+  const error = assertThrows(
+    () => read([new TextEncoder().encode("Segmentation fault, core dumped\n")]),
+    CorruptionError,
+  );
+  assertEquals(error.message.includes("Segmentation fault"), true);
+});
+
+Deno.test("a length over the limit is refused before anything is kept for it", () => {
+  const bytes = frame(10, 1);
+  new DataView(bytes.buffer).setUint32(22, 0xffffffff);
+  assertThrows(
+    () => read([bytes.subarray(0, HEADER_SIZE)]),
+    CorruptionError,
+    "4294967295",
+  );
+  // Just at the limit it is still a frame.
+  assertEquals(read([frame(100, 1)], 100).length, 1);
+  assertThrows(() => read([frame(101, 1)], 100), CorruptionError);
+});

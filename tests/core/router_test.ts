@@ -1,0 +1,220 @@
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import {
+  ChannelError,
+  Handle,
+  IS_DEAD,
+  type LogRecord,
+  Magic,
+  Message,
+  Receiver,
+} from "../../core/mod.ts";
+import { Router } from "../../mod.ts";
+import { openWire, type Wire } from "../fixtures/wire.ts";
+
+function rig(
+  options: { unidirectional?: boolean; maxMessageSize?: number } = {},
+) {
+  const log: LogRecord[] = [];
+  const router = new Router({ ...options, onLog: (r) => log.push(r) });
+  return { router, log };
+}
+
+/** Waits until everything that a wire sent so far was handled. */
+async function settled(wire: Wire): Promise<void> {
+  const replyTo = 5000 + wire.received.length;
+  wire.value(null, { dstId: 0, handle: 99, replyTo });
+  await wire.next((m) => m.handle === replyTo && m.isDead);
+}
+
+function deadReply(wire: Wire, replyTo: number): Promise<Message> {
+  return wire.next((m) => m.handle === replyTo && m.isDead);
+}
+
+Deno.test("a message whose authority could not come from there is dropped and logged once", async () => {
+  const { router, log } = rig();
+  const wire = await openWire(router);
+  const other = await openWire(router);
+  using receiver = new Receiver(router);
+  for (const authId of [0, other.id, 77]) {
+    for (let i = 0; i < 50; i++) {
+      wire.value("forged", { dstId: 0, handle: receiver.handle, authId });
+    }
+  }
+  for (const srcId of [0, other.id]) {
+    wire.value("forged", { dstId: 0, handle: receiver.handle, srcId });
+  }
+  wire.value("honest", { dstId: 0, handle: receiver.handle });
+  assertEquals(await receiver.get(), "honest");
+  assertEquals(receiver.size, 0);
+  const said = log.filter((r) => r.contextId === wire.id).map((r) =>
+    r.message.match(/bad (auth|src)/)?.[0]
+  );
+  assertEquals(said, ["bad auth", "bad src"]);
+  assertEquals(wire.link.closed, undefined);
+  await router.shutdown();
+});
+
+Deno.test("unknown handles, policies and respondents answer with their reason", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  const other = await openWire(router);
+  wire.value(1, { dstId: 0, handle: 4242, replyTo: 1 });
+  assertEquals((await deadReply(wire, 1)).text, "invalid handle");
+  const closed = router.addHandler(() => {}, { policy: () => false });
+  wire.value(1, { dstId: 0, handle: closed, replyTo: 2 });
+  assertEquals((await deadReply(wire, 2)).text, "refused by policy");
+  const theirs = router.addHandler(() => {}, { respondent: other.context });
+  wire.value(1, { dstId: 0, handle: theirs, replyTo: 3 });
+  assertEquals(
+    (await deadReply(wire, 3)).text,
+    "reply from unexpected context",
+  );
+  wire.value(1, { dstId: 31337, handle: 1, replyTo: 4 });
+  assertEquals(
+    (await deadReply(wire, 4)).text,
+    "no route to 31337, my ID is 0",
+  );
+  wire.value(1, { dstId: 0, handle: Handle.CALL_FUNCTION, replyTo: 5 });
+  assertEquals((await deadReply(wire, 5)).text, "invalid handle");
+  await router.shutdown();
+});
+
+Deno.test("a dead message ends a handle only when it comes from the right side", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  const other = await openWire(router);
+  using receiver = new Receiver(router, { respondent: other.context });
+  const kill = (from: Wire) =>
+    from.send(
+      new Message({
+        magic: Magic.TEXT,
+        dstId: 0,
+        srcId: from.id,
+        authId: from.id,
+        handle: receiver.handle,
+        replyTo: IS_DEAD,
+      }),
+    );
+  kill(wire);
+  await settled(wire);
+  assertEquals(receiver.ended, false);
+  kill(other);
+  await assertRejects(() => receiver.get(), ChannelError);
+  await router.shutdown();
+});
+
+Deno.test("a dead message does not take a standard handle away", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  for (const handle of [100, 102, 103, 104, 105]) {
+    wire.send(
+      new Message({
+        magic: Magic.TEXT,
+        dstId: 0,
+        srcId: wire.id,
+        authId: wire.id,
+        handle,
+        replyTo: IS_DEAD,
+      }),
+    );
+  }
+  wire.value(undefined, { dstId: 0, handle: Handle.ALLOCATE_ID, replyTo: 9 });
+  const block = (await wire.next((m) => m.handle === 9)).decode() as number[];
+  assertEquals(block[1]! - block[0]!, 1000);
+  await router.shutdown();
+});
+
+Deno.test("the loss of a context ends what waits for it, and nothing else", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  const other = await openWire(router);
+  using waiting = new Receiver(router, { respondent: wire.context });
+  using patient = new Receiver(router, { respondent: other.context });
+  const size = router.handlers.size;
+  const get = assertRejects(() => waiting.get(), ChannelError);
+  wire.close();
+  await get;
+  assertEquals((await wire.context.closed).kind, "eof");
+  assertEquals(patient.ended, false);
+  assertEquals(router.handlers.size, size - 1);
+  await router.shutdown();
+});
+
+Deno.test("siblings talk to each other, unless routing is unidirectional", async () => {
+  for (const unidirectional of [false, true]) {
+    const { router } = rig({ unidirectional });
+    const a = await openWire(router);
+    const b = await openWire(router);
+    a.value("hello", { dstId: b.id, handle: 1234, replyTo: 1 });
+    if (unidirectional) {
+      const { text } = await deadReply(a, 1);
+      assert(text.startsWith("routing mode prevents forward of message"), text);
+      assertEquals(b.received.filter((m) => m.handle === 1234), []);
+    } else {
+      const message = await b.next((m) => m.handle === 1234);
+      assertEquals([message.srcId, message.decode()], [a.id, "hello"]);
+    }
+    await router.shutdown();
+  }
+});
+
+Deno.test("who has talked to a context is told of its end", async () => {
+  const { router } = rig();
+  const a = await openWire(router);
+  const b = await openWire(router);
+  const c = await openWire(router);
+  a.value("hello", { dstId: b.id, handle: 1234 });
+  await b.next((m) => m.handle === 1234);
+  b.close();
+  await b.context.closed;
+  const told = await a.next((m) => m.handle === Handle.DEL_ROUTE);
+  const [id, reason] = told.decode() as [number, { kind: string }];
+  assertEquals([id, reason.kind], [b.id, "eof"]);
+  await settled(c);
+  assertEquals(c.received.some((m) => m.handle === Handle.DEL_ROUTE), false);
+  assertEquals(a.link.egressIds.has(b.id), false);
+  await router.shutdown();
+});
+
+Deno.test("a message over the limit is answered, and a reply over it still wakes the caller", async () => {
+  const { router } = rig({ maxMessageSize: 1000 });
+  const wire = await openWire(router);
+  using receiver = new Receiver(router);
+  const message = Message.value(new Uint8Array(2000), {
+    dstId: wire.id,
+    handle: 1,
+    replyTo: receiver.handle,
+  });
+  router.route(message);
+  await assertRejects(() => receiver.get(), ChannelError, "max 1000 bytes");
+  const handle = router.addHandler((m) => m.reply(new Uint8Array(2000)));
+  wire.value(1, { dstId: 0, handle, replyTo: 6 });
+  assertEquals(
+    (await deadReply(wire, 6)).text,
+    "message too large (max 1000 bytes)",
+  );
+  await router.shutdown();
+});
+
+Deno.test("a handler that throws is logged, and the router goes on", async () => {
+  const { router, log } = rig();
+  const wire = await openWire(router);
+  const handle = router.addHandler(() => {
+    throw new Error("clumsy");
+  });
+  wire.value(1, { dstId: 0, handle });
+  await settled(wire);
+  assert(log.some((r) => r.message.includes("clumsy")));
+  await router.shutdown();
+});
+
+Deno.test("after shutdown every wait has ended, and new ones end at once", async () => {
+  const { router } = rig();
+  using receiver = new Receiver(router);
+  const get = assertRejects(() => receiver.get(), ChannelError);
+  await router.shutdown();
+  await get;
+  using late = new Receiver(router);
+  await assertRejects(() => late.get(), ChannelError);
+  assertEquals(router.handlers.size, 0);
+});
