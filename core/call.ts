@@ -14,13 +14,19 @@ export interface CallOptions {
   chain?: CallChain;
 }
 
-/** What CALL_FUNCTION carries. */
-export type CallPayload = [
-  chain: number,
-  url: string,
-  name: string,
-  args: unknown[],
-];
+/**
+ * What CALL_FUNCTION carries. The caller numbers the functions that it calls
+ * in a context; what a number stands for is said in its first call.
+ */
+export type CallPayload =
+  | [chain: number, id: number, args: unknown[]]
+  | [
+    chain: number,
+    id: number,
+    args: unknown[],
+    url: string,
+    name: string,
+  ];
 
 let chains = 0;
 
@@ -89,6 +95,30 @@ export class CallChain implements Disposable {
   /** The same as {@linkcode CallChain.reset}. */
   [Symbol.dispose](): void {
     this.reset();
+  }
+}
+
+/** The numbers of the functions that were called in one context. */
+export class CallNumbers {
+  readonly #known = new Map<string, number>();
+  /** By the object, which is the same for the same function: the fast way. */
+  readonly #fast = new WeakMap<FunctionRef, { id: number; known: true }>();
+  #next = 0;
+
+  /** The number of a function, and whether the other side knows it. */
+  number(ref: FunctionRef): { id: number; known: boolean } {
+    const fast = this.#fast.get(ref);
+    if (fast) return fast;
+    const id = this.#known.get(`${ref[0]}\0${ref[1]}`);
+    if (id === undefined) return { id: this.#next++, known: false };
+    const entry = { id, known: true } as const;
+    this.#fast.set(ref, entry);
+    return entry;
+  }
+
+  /** The last number that was given is on its way. */
+  told(ref: FunctionRef): void {
+    this.#known.set(`${ref[0]}\0${ref[1]}`, this.#next - 1);
   }
 }
 
@@ -170,12 +200,16 @@ function request(
   ref: FunctionRef,
   { args, chain }: Invocation,
 ): Message {
-  const payload: CallPayload = [chain?.id ?? 0, ref[0], ref[1], args];
-  return Message.value(payload, {
-    router: context.router,
-    dstId: context.id,
-    handle: Handle.CALL_FUNCTION,
-  });
+  const { router, id: dstId, calls } = context;
+  const { id, known } = calls.number(ref);
+  const payload: CallPayload = known
+    ? [chain?.id ?? 0, id, args]
+    : [chain?.id ?? 0, id, args, ref[0], ref[1]];
+  const handle = Handle.CALL_FUNCTION;
+  const message = Message.value(payload, { router, dstId, handle });
+  // One that is too large never leaves, and its number stays unknown there.
+  if (!known && message.size <= router.maxMessageSize) calls.told(ref);
+  return message;
 }
 
 function send(

@@ -1,4 +1,10 @@
-import { type CallOptions, invoke, invokeNoReply, invokeRef } from "./call.ts";
+import {
+  CallNumbers,
+  type CallOptions,
+  invoke,
+  invokeNoReply,
+  invokeRef,
+} from "./call.ts";
 import type { CloseReason } from "./errors.ts";
 import { Handle } from "./frame.ts";
 import { exportsOf } from "./dispatcher.ts";
@@ -29,6 +35,9 @@ export class Context implements AsyncDisposable {
   readonly path: string;
   /** Settles once, when it is gone; never rejects. The first reason is kept. */
   readonly closed: Promise<CloseReason>;
+
+  /** What this context calls there. */
+  readonly calls: CallNumbers = new CallNumbers();
 
   #resolve!: (reason: CloseReason) => void;
   #reason: CloseReason | undefined;

@@ -30,6 +30,12 @@ interface Found {
   self: unknown;
 }
 
+/** A function as a caller has named it, and as it was found. */
+interface Called {
+  ref: FunctionRef;
+  found?: Found;
+}
+
 interface Chain {
   tail: Promise<void>;
   failed: CallError | undefined;
@@ -39,7 +45,8 @@ interface Chain {
 export class Dispatcher {
   readonly #router: Router;
   readonly #source: ModuleSource;
-  readonly #found = new Map<string, Found>();
+  /** What callers have called here, by their id and their number for it. */
+  readonly #called = new Map<number, Map<number, Called>>();
   readonly #chains = new Map<string, Chain>();
   /** Calls that wait for something, by caller and reply handle. */
   readonly #running = new Map<string, CallScope>();
@@ -79,24 +86,34 @@ export class Dispatcher {
 
   #take(message: Message): void {
     let payload: CallPayload;
+    let called: Called;
     try {
       payload = message.decode() as CallPayload;
+      called = this.#calledBy(message.srcId, payload);
     } catch (error) {
       return this.#fail(message, error);
     }
-    const [chain] = payload;
+    const [chain, , args] = payload;
     if (chain) {
-      return this.#queue(`${message.srcId}:${chain}`, message, payload);
+      return this.#queue(`${message.srcId}:${chain}`, message, called, args);
     }
-    const found = this.#found.get(`${payload[1]}\0${payload[2]}`);
-    if (found) return this.#run(found, message, payload[3]);
-    this.#find(payload).then(
-      (found) => this.#run(found, message, payload[3]),
+    if (called.found) return this.#run(called.found, message, args);
+    this.#find(called).then(
+      (found) => this.#run(found, message, args),
       (error) => this.#fail(message, error),
     );
   }
 
-  #queue(key: string, message: Message, payload: CallPayload): void {
+  #calledBy(srcId: number, [, id, , url, name]: CallPayload): Called {
+    let numbers = this.#called.get(srcId);
+    if (!numbers) this.#called.set(srcId, numbers = new Map());
+    if (url !== undefined) numbers.set(id, { ref: [url, name!] });
+    const called = numbers.get(id);
+    if (called) return called;
+    throw new RangeError(`Cannot call function ${id}: it was never named`);
+  }
+
+  #queue(key: string, message: Message, called: Called, args: unknown[]): void {
     let chain = this.#chains.get(key);
     if (!chain) {
       chain = { tail: Promise.resolve(), failed: undefined };
@@ -112,8 +129,8 @@ export class Dispatcher {
         };
         if (chain.failed) return fail(chain.failed);
         try {
-          const found = await this.#find(payload);
-          this.#run(found, message, payload[3], done, fail);
+          const found = await this.#find(called);
+          this.#run(found, message, args, done, fail);
         } catch (error) {
           fail(error);
         }
@@ -121,17 +138,15 @@ export class Dispatcher {
     });
   }
 
-  async #find([, url, name]: CallPayload): Promise<Found> {
-    const key = `${url}\0${name}`;
-    const known = this.#found.get(key);
-    if (known) return known;
-    const module = await this.#source.module([url, name]);
-    const [fn, self] = url === ""
-      ? pick(module, [url, "default"])
-      : pick(module, [url, name]);
-    const found = { fn, self };
-    this.#found.set(key, found);
-    return found;
+  async #find(called: Called): Promise<Found> {
+    if (called.found) return called.found;
+    const [url, name] = called.ref;
+    const module = await this.#source.module(called.ref);
+    const [fn, self] = pick(
+      module,
+      url === "" ? [url, "default"] : [url, name],
+    );
+    return called.found = { fn, self };
   }
 
   #run(

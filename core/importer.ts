@@ -154,8 +154,12 @@ export class Importer implements FunctionResolver, ModuleStore, ModuleSource {
 
   /** A function of a shipped module goes by reference, any other by its source. */
   refer(fn: AnyFunction): FunctionRef | Promise<FunctionRef> {
-    return this.#refs.get(fn) ?? libraryRef(fn) ?? globalRef(fn) ??
-      this.#search(fn);
+    const known = this.#refs.get(fn);
+    if (known) return known;
+    const fixed = libraryRef(fn) ?? globalRef(fn);
+    if (!fixed) return this.#search(fn);
+    this.#refs.set(fn, fixed);
+    return fixed;
   }
 
   async #search(fn: AnyFunction): Promise<FunctionRef> {

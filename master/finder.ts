@@ -42,6 +42,11 @@ export class Finder {
     );
   }
 
+  /** Whether a function was found to be exported before. */
+  isExported(fn: object): boolean {
+    return this.#identifier.knows(fn);
+  }
+
   /** The graph of a module; asked for once. */
   graph(root: string): Promise<Graph> {
     let graph = this.#graphs.get(root);

@@ -13,6 +13,8 @@ import type { Responder } from "./responder.ts";
 /** Decides for each function that the master calls how it is sent. */
 export class Functions implements FunctionResolver, ModuleStore {
   readonly #responder: Responder;
+  /** By name and source, for closures that are made anew for every call. */
+  readonly #alike = new Map<string, Promise<FunctionRef>>();
   readonly #refs = new WeakMap<
     AnyFunction,
     FunctionRef | Promise<FunctionRef>
@@ -45,7 +47,19 @@ export class Functions implements FunctionResolver, ModuleStore {
     return ref;
   }
 
-  async #find(fn: AnyFunction, callers: string[]): Promise<FunctionRef> {
+  #find(fn: AnyFunction, callers: string[]): Promise<FunctionRef> {
+    if (this.#responder.finder.isExported(fn)) return this.#search(fn, callers);
+    const key = `${fn.name}\0${Function.prototype.toString.call(fn)}`;
+    let ref = this.#alike.get(key);
+    if (!ref) {
+      ref = this.#search(fn, callers);
+      this.#alike.set(key, ref);
+      ref.catch(() => this.#alike.delete(key));
+    }
+    return ref;
+  }
+
+  async #search(fn: AnyFunction, callers: string[]): Promise<FunctionRef> {
     const found = await this.#responder.finder.identify(
       fn as () => unknown,
       callers,

@@ -39,6 +39,11 @@ export class Identifier {
     this.#finder = finder;
   }
 
+  /** Whether a function was found before. */
+  knows(fn: object): boolean {
+    return this.#exports.has(fn);
+  }
+
   /** Where a function is exported, if it is. */
   async identify(fn: Fn, callers: string[]): Promise<Export | undefined> {
     const roots = [Deno.mainModule, ...callers];

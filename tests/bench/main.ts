@@ -1,0 +1,133 @@
+/**
+ * This library, its peers and the floor, side by side in one run.
+ *
+ * ```sh
+ * deno task bench              # all figures, three rounds
+ * deno task bench p50 echo     # some of them
+ * deno task bench --quick      # one round
+ * ```
+ *
+ * Rounds are interleaved, so that whatever else the machine does hits all
+ * alike. Timing never fails: goals are reported as reached or not.
+ *
+ * @module
+ */
+import {
+  type Contender,
+  type Figure,
+  floor,
+  ours,
+  python,
+} from "./contenders.ts";
+
+const FIGURES: Record<Figure, [what: string, unit: string, more: boolean]> = {
+  connect: ["connect (floor: an empty `deno run`)", "ms", false],
+  first: ["connect and first call of a user's function", "ms", false],
+  p50: ["no-op call, p50", "us", false],
+  p99: ["no-op call, p99", "us", false],
+  pipelined: ["calls per second, 2,000 in flight", "/s", true],
+  echo: ["1 MiB of random bytes, echoed", "MiB/s", true],
+  fifty: ["50 contexts connected and called", "s", false],
+  resident: ["memory of a child", "MiB", false],
+  hops: ["three hops: connect and first call", "ms", false],
+  hops_p50: ["three hops: no-op call, p50", "us", false],
+};
+
+const quick = Deno.args.includes("--quick");
+const named = Deno.args.filter((arg) => arg in FIGURES) as Figure[];
+const figures = named.length > 0 ? named : Object.keys(FIGURES) as Figure[];
+
+const contenders: Contender[] = [ours(), floor()];
+for (
+  const [name, module] of [["python3-mitogen", "mitogen"], [
+    "python3-execnet",
+    "execnet",
+  ]]
+) {
+  const peer = await python(name!, module!);
+  if (peer) contenders.push(peer);
+  else console.log(`${name} is not here: apt-get install ${name}`);
+}
+
+const results = new Map<string, number[]>();
+const key = (figure: Figure, { name }: Contender) => `${figure} ${name}`;
+for (let round = 0; round < (quick ? 1 : 3); round++) {
+  for (const figure of figures) {
+    for (const contender of contenders) {
+      const value = await contender.measure(figure);
+      if (value === undefined) continue;
+      const values = results.get(key(figure, contender)) ?? [];
+      results.set(key(figure, contender), [...values, value]);
+    }
+  }
+}
+
+function of(figure: Figure, name: string): number | undefined {
+  const values = results.get(`${figure} ${name}`);
+  return values?.sort((a, b) => a - b)[values.length >> 1];
+}
+
+function shown(value: number | undefined): string {
+  if (value === undefined) return "-";
+  return value >= 100
+    ? Math.round(value).toLocaleString("en")
+    : value.toPrecision(3);
+}
+
+const names = contenders.map(({ name }) => name);
+const [us, , ...peers] = names;
+console.log(
+  `\n| figure | ${names.join(" | ")} | ${
+    ["floor", ...peers].map((name) => `against ${name}`).join(" | ")
+  } |`,
+);
+console.log(`|${"---|".repeat(2 * names.length)}`);
+for (const figure of figures) {
+  const [what, unit] = FIGURES[figure];
+  const mine = of(figure, us!);
+  const ratio = (name: string) => {
+    const other = of(figure, name);
+    return mine === undefined || other === undefined
+      ? "-"
+      : `${(mine / other).toFixed(2)}x`;
+  };
+  console.log(
+    `| ${what}, ${unit} | ${
+      names.map((name) => shown(of(figure, name))).join(" | ")
+    } | ${["floor", ...peers].map(ratio).join(" | ")} |`,
+  );
+}
+
+/** `a / b`, in the sense that less is better. */
+function against(figure: Figure, name: string): number | undefined {
+  const [mine, other] = [of(figure, us!), of(figure, name)];
+  if (mine === undefined || other === undefined) return undefined;
+  return FIGURES[figure][2] ? other / mine : mine / other;
+}
+
+const GOALS: [goal: string, figure: Figure, name: string, limit: number][] = [
+  ["no-op p50 at most 1.6 times the floor", "p50", "floor", 1.6],
+  ["no-op p50 below python3-mitogen", "p50", "python3-mitogen", 1],
+  ["no-op p50 below python3-execnet", "p50", "python3-execnet", 1],
+  ["pipelined above python3-mitogen", "pipelined", "python3-mitogen", 1],
+  ["pipelined above python3-execnet", "pipelined", "python3-execnet", 1],
+  [
+    "1 MiB echo at least 5 times python3-mitogen",
+    "echo",
+    "python3-mitogen",
+    0.2,
+  ],
+  ["connect at most twice an empty `deno run`", "connect", "floor", 2],
+  ["50 contexts faster than python3-mitogen", "fifty", "python3-mitogen", 1],
+];
+console.log("");
+for (const [goal, figure, name, limit] of GOALS) {
+  const ratio = against(figure, name);
+  if (ratio === undefined) continue;
+  console.log(
+    `- ${ratio <= limit ? "reached" : "NOT reached"}: ${goal} (${
+      ratio.toFixed(2)
+    }, limit ${limit})`,
+  );
+}
+for (const contender of contenders) await contender[Symbol.asyncDispose]();
