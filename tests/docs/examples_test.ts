@@ -1,0 +1,60 @@
+/** What the pages show is what the examples are, and what they print. */
+import { assert, assertEquals } from "@std/assert";
+
+const root = new URL("../../", import.meta.url);
+const pages = ["README.md", "docs/getting-started.md"];
+
+/** Numbers that are measured differ from run to run. */
+function steady(text: string): string {
+  return text.trim().replace(/\d+(\.\d+)?/g, "#").replace(/ +/g, " ");
+}
+
+async function run(file: string): Promise<string> {
+  const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", file],
+    cwd: root,
+    stdin: "null",
+    env: { NO_COLOR: "1" },
+  }).output();
+  const text = new TextDecoder();
+  assert(success, text.decode(stderr));
+  return text.decode(stdout);
+}
+
+/** `<!-- example: FILE -->`, its source, and then its output. */
+const EXAMPLE =
+  /<!-- example: (\S+) -->\s*```ts\n([\s\S]*?)```[\s\S]*?```text\n([\s\S]*?)```/g;
+
+for (const page of pages) {
+  Deno.test(`the examples in ${page} are real, and so is their output`, async (t) => {
+    const text = await Deno.readTextFile(new URL(page, root));
+    const examples = [...text.matchAll(EXAMPLE)];
+    assert(examples.length > 0);
+    for (const [, file, source, output] of examples) {
+      await t.step(file!, async () => {
+        assertEquals(
+          source!.trim(),
+          (await Deno.readTextFile(new URL(file!, root))).trim(),
+        );
+        assertEquals(steady(output!), steady(await run(file!)));
+      });
+    }
+  });
+}
+
+Deno.test("the fleet report prints a row for each context, and its errors as rows", async () => {
+  const report = await run("docs/examples/fleet.ts");
+  for (const name of ["local", "local/local", "local/local/local/worker"]) {
+    assert(report.includes(`ok ${name} (`), report);
+  }
+  assert(
+    /^context +host +took +user +load +memory free +disk free$/m.test(report),
+  );
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "docs/examples/fleet.ts", "ssh:no-such-host.invalid"],
+    cwd: root,
+    env: { NO_COLOR: "1" },
+  }).output();
+  assertEquals(code, 1);
+  assert(/failed.*not-found/.test(new TextDecoder().decode(stdout)));
+});
