@@ -2,11 +2,14 @@ import {
   CodecError,
   errorClass,
   type Extensions,
+  IndexRoom,
   LIMITS,
   type Limits,
   T,
   VIEWS,
   weight,
+  WIDE,
+  WIDE_COST,
 } from "./codec_format.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -23,6 +26,12 @@ export interface DecodeOptions {
 function bad(why: string, cause?: unknown): never {
   throw new CodecError(`Cannot decode a value: ${why}`, "", cause);
 }
+
+/** One array for each length of a short string, used again and again. */
+const CODES: readonly number[][] = Array.from(
+  { length: 64 },
+  (_, length) => new Array(length).fill(0),
+);
 
 /** Stands for an object that is not made yet. */
 const UNFINISHED = Symbol();
@@ -88,14 +97,14 @@ class Reader {
   short(length: number): string {
     const { bytes, at } = this;
     if (length > bytes.length - at) bad("it ends too early");
-    let text = "";
-    for (let i = at; i < at + length; i++) {
-      const code = bytes[i]!;
-      if (code > 0x7f) bad("a string is not ASCII");
-      text += String.fromCharCode(code);
-    }
+    // All at once: a string that grows by characters keeps each of its steps
+    // in memory, 25 times its size.
+    const codes = CODES[length]!;
+    let all = 0;
+    for (let i = 0; i < length; i++) all |= codes[i] = bytes[at + i]!;
+    if (all > 0x7f) bad("a string is not ASCII");
     this.at += length;
-    return text;
+    return String.fromCharCode.apply(null, codes);
   }
 
   string(): string {
@@ -182,6 +191,13 @@ class Reader {
     return value;
   }
 
+  /** Counts what is no value and takes memory all the same. */
+  charge(items: number): void {
+    if ((this.items += items) > this.limits.maxItems) {
+      bad("it holds too many values");
+    }
+  }
+
   object(tag: number, depth: number): unknown {
     this.items += weight(tag);
     switch (tag) {
@@ -193,7 +209,8 @@ class Reader {
       }
       case T.SPARSE: {
         const length = this.varint();
-        if (length > this.limits.maxItems) bad("an array is too long");
+        // The holes take memory too.
+        this.charge(length);
         const array: unknown[] = this.made1([]);
         array.length = length;
         for (let count = this.count(2); count > 0; count--) {
@@ -264,8 +281,12 @@ class Reader {
   }
 
   fields<O extends object>(object: O, depth: number): O {
-    for (let count = this.count(2); count > 0; count--) {
+    let room: IndexRoom | undefined;
+    let count = this.count(2);
+    if (count > WIDE) this.charge(count * WIDE_COST);
+    for (; count > 0; count--) {
       const key = this.key();
+      if (key < ":") this.charge((room ??= new IndexRoom()).cost(key));
       (object as Record<string, unknown>)[key] = this.value(depth);
     }
     return object;
@@ -310,8 +331,12 @@ class Reader {
     set("stack", stack);
     if (flags & 1) set("cause", this.value(depth));
     if (flags & 2) set("errors", this.value(depth));
-    for (let count = this.count(2); count > 0; count--) {
+    let room: IndexRoom | undefined;
+    let count = this.count(2);
+    if (count > WIDE) this.charge(count * WIDE_COST);
+    for (; count > 0; count--) {
       const key = this.key();
+      if (key < ":") this.charge((room ??= new IndexRoom()).cost(key));
       const value = this.value(depth);
       // What the constructor made stays as it is, whatever is said of it.
       if (!Object.hasOwn(error, key)) {

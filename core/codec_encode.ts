@@ -3,11 +3,14 @@ import {
   CodecError,
   errorClass,
   type Extensions,
+  IndexRoom,
   LIMITS,
   type Limits,
   T,
   VIEWS,
   weight,
+  WIDE,
+  WIDE_COST,
 } from "./codec_format.ts";
 
 const text = new TextEncoder();
@@ -189,8 +192,8 @@ class Writer {
     if (Array.isArray(value)) return this.array(value, depth);
     const proto = Object.getPrototypeOf(value);
     if (proto === Object.prototype) return this.fields(T.OBJECT, value, depth);
-    if (proto === null) return this.fields(T.NULL_OBJECT, value, depth);
     this.items += weight(T.MAP) - weight(T.OBJECT);
+    if (proto === null) return this.fields(T.NULL_OBJECT, value, depth);
     if (ArrayBuffer.isView(value)) return this.bufferView(value);
     if (value instanceof Map) {
       this.byte(T.MAP);
@@ -214,6 +217,7 @@ class Writer {
   other(value: object, depth: number): void {
     const packed = this.extensions?.pack(value);
     if (packed) {
+      this.items += weight(T.EXTENSION) - weight(T.MAP);
       this.byte(T.EXTENSION);
       this.byte(packed[0]);
       return this.value(packed[1], depth);
@@ -270,7 +274,7 @@ class Writer {
 
   sparse(value: unknown[], depth: number): void {
     const keys = Object.keys(value).map(Number).filter((i) => i >>> 0 === i);
-    if (value.length > this.limits.maxItems) {
+    if ((this.items += value.length) > this.limits.maxItems) {
       throw new Refused(value, `it is ${value.length} long`);
     }
     this.byte(T.SPARSE);
@@ -287,7 +291,10 @@ class Writer {
     if (skip) keys = keys.filter((key) => !skip.has(key));
     else this.byte(tag);
     this.varint(keys.length);
+    let room: IndexRoom | undefined;
+    if (keys.length > WIDE) this.items += keys.length * WIDE_COST;
     for (const key of keys) {
+      if (key < ":") this.items += (room ??= new IndexRoom()).cost(key);
       if (key === "__proto__") {
         throw new Refused(value, "this key could change what objects are", key);
       }

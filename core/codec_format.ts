@@ -110,7 +110,35 @@ export const enum T {
  * the bytes of memory that an empty one takes.
  */
 export function weight(tag: number): number {
-  return tag <= T.NULL_OBJECT ? 7 : tag === T.ERROR ? 127 : 31;
+  return tag === T.ERROR || tag === T.EXTENSION
+    ? 127
+    : tag >= T.ARRAY && tag <= T.OBJECT
+    ? 7
+    : 31;
+}
+
+/** From so many fields on an object is a hash table, whose entries are large. */
+export const WIDE = 64;
+
+/** What each field of such an object counts for, beside its value. */
+export const WIDE_COST = 12;
+
+/**
+ * What the keys of one object that look like indices count for: the engine
+ * makes room for all the indices below a small one, even when it is the only.
+ */
+export class IndexRoom {
+  #room = 0;
+
+  /** What one more key counts for, beside its value. */
+  cost(key: string): number {
+    const index = Number(key);
+    // Keys such as "" and "-1" come by here too, and cost the same.
+    if (!(index >= this.#room && index < 1024)) return 8;
+    const before = this.#room;
+    this.#room = Math.ceil(index * 1.5) + 16;
+    return 8 + this.#room - before;
+  }
 }
 
 /** The kinds of views, by their number on the wire. */

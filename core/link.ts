@@ -44,11 +44,11 @@ export class Link {
    */
   authId: number | undefined;
   /** Ids that something behind this link has sent to: they are told of their end. */
-  readonly egressIds = new Set<number>();
+  readonly egressIds: Set<number> = new Set();
   /** Set by the parent room: sees to it that the neighbour ends. */
   onShutdown: (() => void) | undefined;
   /** What was wrong here before; each thing is logged once. */
-  readonly complaints = new Map<string, number>();
+  readonly complaints: Map<string, number> = new Map();
 
   readonly #router: Router;
   readonly #transport: Transport;

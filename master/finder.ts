@@ -1,4 +1,4 @@
-import { fromFileUrl } from "@std/path";
+import { fileURLToPath } from "node:url";
 import type { ModuleRecord } from "../core/mod.ts";
 import { type Graph, type GraphModule, loadGraph } from "./graph.ts";
 import { type Export, Identifier } from "./identify.ts";
@@ -162,7 +162,7 @@ export class Finder {
   }
 
   async #read({ url, local }: GraphModule): Promise<Uint8Array> {
-    const path = local ?? (url.startsWith("file:") ? fromFileUrl(url) : "");
+    const path = local ?? (url.startsWith("file:") ? fileURLToPath(url) : "");
     try {
       return await Deno.readFile(path);
     } catch (error) {

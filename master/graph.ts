@@ -1,4 +1,5 @@
-import { dirname, fromFileUrl } from "@std/path";
+import { dirname } from "node:path";
+import { fileURLToPath } from "node:url";
 
 /** One import of a module. */
 export interface Dependency {
@@ -59,7 +60,7 @@ interface Info {
  */
 function programFolder(): string {
   return Deno.mainModule.startsWith("file:")
-    ? dirname(fromFileUrl(Deno.mainModule))
+    ? dirname(fileURLToPath(Deno.mainModule))
     : Deno.cwd();
 }
 

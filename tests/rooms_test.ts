@@ -12,7 +12,7 @@ const ARROWS: Record<string, RegExp[]> = {
   master: [
     /^core\/mod\.ts$/,
     /^parent\/(mod|first_stage)\.ts$/,
-    /^(acorn|@std\/path)$/,
+    /^acorn$/,
   ],
   fakessh: [/^core\/mod\.ts$/, /^parent\/mod\.ts$/, /^@std\//],
 };
