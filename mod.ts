@@ -19,6 +19,7 @@ export {
   CallChain,
   type Caller,
   CallError,
+  type CallNumbers,
   type CallOptions,
   type CallScope,
   Channel,

@@ -282,11 +282,11 @@ class Reader {
 
   fields<O extends object>(object: O, depth: number): O {
     let room: IndexRoom | undefined;
-    let count = this.count(2);
+    const count = this.count(2);
     if (count > WIDE) this.charge(count * WIDE_COST);
-    for (; count > 0; count--) {
+    for (let left = count; left > 0; left--) {
       const key = this.key();
-      if (key < ":") this.charge((room ??= new IndexRoom()).cost(key));
+      if (key < ":") this.charge((room ??= new IndexRoom(count)).cost(key));
       (object as Record<string, unknown>)[key] = this.value(depth);
     }
     return object;
@@ -332,11 +332,11 @@ class Reader {
     if (flags & 1) set("cause", this.value(depth));
     if (flags & 2) set("errors", this.value(depth));
     let room: IndexRoom | undefined;
-    let count = this.count(2);
+    const count = this.count(2);
     if (count > WIDE) this.charge(count * WIDE_COST);
-    for (; count > 0; count--) {
+    for (let left = count; left > 0; left--) {
       const key = this.key();
-      if (key < ":") this.charge((room ??= new IndexRoom()).cost(key));
+      if (key < ":") this.charge((room ??= new IndexRoom(count)).cost(key));
       const value = this.value(depth);
       // What the constructor made stays as it is, whatever is said of it.
       if (!Object.hasOwn(error, key)) {

@@ -294,7 +294,9 @@ class Writer {
     let room: IndexRoom | undefined;
     if (keys.length > WIDE) this.items += keys.length * WIDE_COST;
     for (const key of keys) {
-      if (key < ":") this.items += (room ??= new IndexRoom()).cost(key);
+      if (key < ":") {
+        this.items += (room ??= new IndexRoom(keys.length)).cost(key);
+      }
       if (key === "__proto__") {
         throw new Refused(value, "this key could change what objects are", key);
       }

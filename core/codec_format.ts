@@ -128,16 +128,23 @@ export const WIDE_COST = 12;
  * makes room for all the indices below a small one, even when it is the only.
  */
 export class IndexRoom {
+  readonly #each: number;
   #room = 0;
+
+  /** @param fields how many keys the object has in all */
+  constructor(fields: number) {
+    // In a wide one each field is counted as large already.
+    this.#each = fields > WIDE ? 0 : 8;
+  }
 
   /** What one more key counts for, beside its value. */
   cost(key: string): number {
     const index = Number(key);
     // Keys such as "" and "-1" come by here too, and cost the same.
-    if (!(index >= this.#room && index < 1024)) return 8;
+    if (!(index >= this.#room && index < 1024)) return this.#each;
     const before = this.#room;
     this.#room = Math.ceil(index * 1.5) + 16;
-    return 8 + this.#room - before;
+    return this.#each + this.#room - before;
   }
 }
 

@@ -40,6 +40,7 @@ export const Dead = {
   RESPONDENT: "the respondent Context has disconnected",
   REPLY: "reply from unexpected context",
   CLOSED: "Sender was explicitly closed",
+  SIZE: "message too large",
   ROUTER: "the router has shut down",
   NO_ROUTE: "no route to ",
 } as const;

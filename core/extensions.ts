@@ -9,6 +9,7 @@ import {
   type ConnectErrorKind,
   DisconnectedError,
 } from "./errors.ts";
+import { Handle } from "./frame.ts";
 import type { Router } from "./router.ts";
 import { Secret } from "./secret.ts";
 import { Sender } from "./sender.ts";
@@ -23,6 +24,8 @@ export const Tag = {
   DISCONNECTED_ERROR: 6,
   CHANNEL_ERROR: 7,
 } as const;
+
+const SERVICES: ReadonlySet<number> = new Set(Object.values(Handle));
 
 type Packed = readonly [tag: number, payload: unknown];
 
@@ -87,6 +90,14 @@ function number(value: unknown): number {
   return value;
 }
 
+/** What is sent is sent with this context's authority: never to the services. */
+function receiving(handle: number): number {
+  if (SERVICES.has(handle)) {
+    throw new TypeError(`no receiver may have the handle ${handle}`);
+  }
+  return handle;
+}
+
 function record(value: unknown): Record<string, unknown> {
   if (typeof value !== "object" || value === null) {
     throw new TypeError("expected an object");
@@ -123,7 +134,7 @@ function unpack(router: Router, tag: number, payload: unknown): unknown {
     case Tag.SENDER:
       return new Sender(
         router.contextById(number(a), text(b).slice(0, 1000)),
-        number(c),
+        receiving(number(c)),
       );
     case Tag.CALL_ERROR: {
       const [cause, path, name, stack, message] = list(a);

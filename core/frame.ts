@@ -98,17 +98,21 @@ export function readHeader(b: Uint8Array, at: number): Header {
   };
 }
 
+/** How much larger the buffer of a frame that is incomplete grows at a time. */
+const GROWTH = 8;
+
 /**
  * Cuts a stream of bytes, in chunks of any size, into frames.
  *
  * A frame that lies whole in one chunk is handed on as a view of it; one that
- * spans chunks is joined once. Nothing is allocated on the word of a length
- * field: memory grows with what has really arrived.
+ * spans chunks is copied together, so that no chunk is kept: one of a single
+ * byte may hold on to a large read buffer. Nothing is allocated on the word of
+ * a length field: memory is at most {@linkcode GROWTH} times what has arrived.
  */
 export class FrameReader {
   readonly #maxSize: number;
   readonly #onFrame: (frame: Uint8Array) => void;
-  #parts: Uint8Array[] = [];
+  #buffer: Uint8Array = new Uint8Array(0);
   #have = 0;
   #need = HEADER_SIZE;
 
@@ -133,13 +137,15 @@ export class FrameReader {
    */
   push(chunk: Uint8Array): void {
     if (this.#have > 0) {
-      this.#parts.push(chunk);
-      this.#have += chunk.length;
+      this.#keep(chunk);
       if (this.#have < this.#need) return;
       // The joined buffer starts at a frame: the loop below does the rest. A
       // header that came in pieces is joined first, then its frame's length
       // is known and the join happens once more, when all of it is there.
-      chunk = this.#join();
+      chunk = this.#buffer.subarray(0, this.#have);
+      // What is made of it is a view: the next frame gets another buffer.
+      this.#buffer = new Uint8Array(0);
+      this.#have = 0;
     }
     let at = 0;
     for (;;) {
@@ -156,19 +162,19 @@ export class FrameReader {
       this.#onFrame(chunk.subarray(at, at + size));
       at += size;
     }
-    if (at < chunk.length) {
-      const rest = chunk.subarray(at);
-      this.#parts = [rest];
-      this.#have = rest.length;
-    }
+    if (at < chunk.length) this.#keep(chunk.subarray(at));
   }
 
-  #join(): Uint8Array {
-    const parts = this.#parts;
-    const all = parts.length === 1 ? parts[0]! : concat(parts, this.#have);
-    this.#parts = [];
-    this.#have = 0;
-    return all;
+  #keep(chunk: Uint8Array): void {
+    const have = this.#have + chunk.length;
+    if (have > this.#buffer.length) {
+      const size = Math.max(have, Math.min(this.#need, have * GROWTH));
+      const buffer = new Uint8Array(size);
+      buffer.set(this.#buffer.subarray(0, this.#have));
+      this.#buffer = buffer;
+    }
+    this.#buffer.set(chunk, this.#have);
+    this.#have = have;
   }
 
   #check(b: Uint8Array, at: number): number {

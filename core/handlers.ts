@@ -33,7 +33,16 @@ export interface HandlerOptions {
    * do not reach it. @default {false}
    */
   service?: boolean;
+  /** Bytes of data of a message from elsewhere. Default: the router's limit. */
+  maxSize?: number;
 }
+
+/** Told of what a handler throws: it harms no other. */
+export type HandlerFailed = (
+  message: Message,
+  error: unknown,
+  link: Link | undefined,
+) => void;
 
 interface Handler {
   fn: HandlerFunction;
@@ -41,27 +50,24 @@ interface Handler {
   policy: Policy | undefined;
   respondent: Context | undefined;
   service: boolean;
+  maxSize: number;
 }
 
 /** The handles of one router. */
 export class Handlers {
   readonly #table = new Map<number, Handler>();
-  readonly #linkTo: (id: number) => Link | undefined;
-  readonly #failed: (handle: number, error: unknown) => void;
+  readonly #isAbove: (id: number) => boolean;
+  readonly #failed: HandlerFailed;
   #next = FIRST_DYNAMIC_HANDLE;
   #down = false;
 
   /**
    * Makes an empty table.
    *
-   * @param linkTo the link that leads to a context
-   * @param failed told of what a handler throws: it harms no other
+   * @param isAbove whether an id is that of this context or of an ancestor
    */
-  constructor(
-    linkTo: (id: number) => Link | undefined,
-    failed: (handle: number, error: unknown) => void,
-  ) {
-    this.#linkTo = linkTo;
+  constructor(isAbove: (id: number) => boolean, failed: HandlerFailed) {
+    this.#isAbove = isAbove;
     this.#failed = failed;
   }
 
@@ -88,6 +94,7 @@ export class Handlers {
       policy: options.policy,
       respondent: options.respondent,
       service: options.service ?? false,
+      maxSize: options.maxSize ?? Infinity,
     });
     // Nobody would ever tell it that the router is gone: it is told now.
     if (this.#down) {
@@ -114,21 +121,23 @@ export class Handlers {
     const handler = this.#table.get(message.handle);
     if (!handler) return Dead.HANDLE;
     const { respondent } = handler;
-    // Only the respondent may answer; that there is no way to it may be said
-    // by any hop on that way.
+    // Only the respondent may answer. That there is no way to it is for this
+    // context and those above to say: what is lost further down, they are told
+    // by DEL_ROUTE, and a sibling's word must not end what is not its own.
     if (
       respondent && respondent.id !== message.srcId &&
-      !(message.isDead && link === this.#linkTo(respondent.id))
+      !(message.isDead && this.#isAbove(message.srcId))
     ) return Dead.REPLY;
     if (message.isDead && handler.service) return undefined;
     if (handler.policy && !handler.policy(message, link)) return Dead.POLICY;
+    if (link && message.size > handler.maxSize) return Dead.SIZE;
     if (!handler.persist || message.isDead) this.#table.delete(message.handle);
     this.#call(handler, message, link);
     return undefined;
   }
 
   #call(handler: Handler, message: Message, link: Link | undefined): void {
-    const failed = (error: unknown) => this.#failed(message.handle, error);
+    const failed = (error: unknown) => this.#failed(message, error, link);
     try {
       handler.fn(message, link)?.catch(failed);
     } catch (error) {
@@ -139,7 +148,7 @@ export class Handlers {
   /** Ends all handles that wait for this context. */
   disconnect(context: Context, reason: string): void {
     for (const [handle, { respondent }] of [...this.#table]) {
-      if (respondent === context) this.#kill(handle, reason);
+      if (respondent?.id === context.id) this.#kill(handle, reason);
     }
   }
 

@@ -49,6 +49,8 @@ export class Link {
   onShutdown: (() => void) | undefined;
   /** What was wrong here before; each thing is logged once. */
   readonly complaints: Map<string, number> = new Map();
+  /** What the answers take that were sent to the neighbour and wait to be written. */
+  owed = 0;
 
   readonly #router: Router;
   readonly #transport: Transport;
@@ -119,6 +121,7 @@ export class Link {
   async #flush(): Promise<void> {
     while (this.#queue.length > 0 && !this.#closed) {
       const queue = this.#queue;
+      const { owed } = this;
       this.#queue = [];
       for (let i = 0; i < queue.length;) {
         const chunk = batch(queue, i);
@@ -126,6 +129,7 @@ export class Link {
         await this.#transport.write(chunk.bytes);
         this.#queued -= chunk.bytes.length;
       }
+      this.owed -= owed;
     }
     this.#writing = false;
     for (const resolve of this.#idle.splice(0)) resolve();

@@ -150,7 +150,7 @@ export class Message {
       : Message.value(value, { router });
     message.dstId = this.srcId;
     message.handle = this.replyTo;
-    router.route(message);
+    router.answer(message);
   }
 
   /** The frame to write. Fields changed since it was made are written into it. */

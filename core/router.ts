@@ -51,6 +51,12 @@ export interface ParentRoom {
 /** How many ids a link may have sent to before no more are remembered. */
 const MAX_EGRESS = 65536;
 
+/** Bytes of answers that may wait for a neighbour below. */
+const MAX_OWED = 32 * 1024 * 1024;
+
+/** About the bytes of memory of a message that waits, beside its data. */
+const MESSAGE_COST = 512;
+
 /**
  * Takes messages where they belong: to a handler of this context, or over a
  * link to the next one. The only place where trust is decided.
@@ -70,9 +76,8 @@ export class Router {
   readonly extensions: Extensions;
   /** The handles of this context. */
   readonly handlers: Handlers = new Handlers(
-    (id) => this.linkTo(id),
-    (handle, error) =>
-      this.log("error", `handler ${handle} failed: ${errorMessage(error)}`),
+    (id) => this.#isParent(id),
+    (message, error, link) => this.#failed(message, error, link),
   );
   /** The link to the parent; the master has none. */
   parentLink: Link | undefined;
@@ -158,11 +163,9 @@ export class Router {
   contextById(id: number, path?: string): Context {
     const known = this.#contexts.get(id) ?? this.#mentioned.get(id)?.deref();
     if (known) return known;
-    const context = new Context(
-      this,
-      id,
-      path ?? this.#pathOf(id),
-    );
+    // Whoever mentions this context or one above does not get to name it.
+    path = this.#pathOf(id) ?? path ?? `context.${id}`;
+    const context = new Context(this, id, path);
     if (id === this.id) {
       this.#contexts.set(id, context);
     } else {
@@ -172,10 +175,10 @@ export class Router {
     return context;
   }
 
-  /** The path of this context or of an ancestor; others are known by number. */
-  #pathOf(id: number): string {
+  /** The path of this context or of an ancestor. */
+  #pathOf(id: number): string | undefined {
     const up = id === this.id ? 0 : this.parentIds.indexOf(id) + 1;
-    if (id !== this.id && up === 0) return `context.${id}`;
+    if (id !== this.id && up === 0) return undefined;
     const parts = this.path.split("/");
     return parts.slice(0, parts.length - up).join("/");
   }
@@ -188,12 +191,6 @@ export class Router {
   /** The contexts below this one that are open. */
   contexts(): Context[] {
     return [...this.#contexts.values()].filter((c) => c.id !== this.id);
-  }
-
-  /** The link that leads to a context: straight, or up. */
-  linkTo(id: number): Link | undefined {
-    return this.#routes.get(id) ??
-      (id === this.id ? undefined : this.parentLink);
   }
 
   /** The link that leads down to a context, if there is one. */
@@ -214,7 +211,9 @@ export class Router {
   /** Learns that a context is to be reached over a link. */
   addRoute(id: number, link: Link, path: string): Context {
     this.#routes.set(id, link);
-    const context = this.contextById(id, path);
+    let context = this.contextById(id, path);
+    // A stranger may have mentioned the id before, under a name of its own.
+    if (context.path !== path) context = new Context(this, id, path);
     this.#contexts.set(id, context);
     this.#mentioned.delete(id);
     return context;
@@ -257,7 +256,7 @@ export class Router {
   route(message: Message): void {
     message.srcId = message.authId = this.id;
     if (message.size > this.maxMessageSize) {
-      const text = `message too large (max ${this.maxMessageSize} bytes)`;
+      const text = `${Dead.SIZE} (max ${this.maxMessageSize} bytes)`;
       if (message.replyTo === 0 || message.isDead) {
         // A reply that is too large still wakes the one who waits for it.
         const dead = Message.dead(text);
@@ -268,6 +267,23 @@ export class Router {
       return this.#refuse(message, text);
     }
     this.#forward(message, undefined);
+  }
+
+  /**
+   * Sends an answer. Who asks and asks and does not read what it is told would
+   * fill the memory of this context: it is cut off.
+   */
+  answer(message: Message): void {
+    const link = this.#routes.get(message.dstId);
+    if (link) {
+      if (link.owed > MAX_OWED) {
+        const why = "it does not read the answers to what it asks";
+        this.log("error", why, link.remoteId);
+        return link.close({ kind: "protocol", message: why });
+      }
+      link.owed += message.size + MESSAGE_COST;
+    }
+    this.route(message);
   }
 
   /** Takes a message that a link brought. */
@@ -351,12 +367,24 @@ export class Router {
     const dead = Message.dead(reason);
     dead.dstId = message.srcId;
     dead.handle = message.replyTo;
-    this.route(dead);
+    this.answer(dead);
   }
 
-  /** Logs what a neighbour did wrong: the first time, and then rarely. */
+  /** A handler threw. Whoever waits for its answer is told, like the log. */
+  #failed(message: Message, error: unknown, link: Link | undefined): void {
+    const why = errorMessage(error).slice(0, 1000);
+    const what = `handler ${message.handle} failed: ${why}`;
+    if (!link) return this.log("error", what);
+    this.complain(link, what, message);
+    this.#refuse(message, "the handler failed");
+  }
+
+  /**
+   * Logs what a neighbour did wrong: the first time, and then rarely. What
+   * stands before the first colon tells one thing from another.
+   */
   complain(link: Link, what: string, message: Message): void {
-    const kind = what.replace(/\d+/g, "");
+    const kind = what.split(":", 1)[0]!.replace(/\d+/g, "");
     const count = (link.complaints.get(kind) ?? 0) + 1;
     link.complaints.set(kind, count);
     if (count === 1 || (count >= 1000 && Number.isInteger(Math.log10(count)))) {

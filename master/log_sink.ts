@@ -12,6 +12,9 @@ const MAX_RECORDS = 50_000;
 /** Characters of one record. */
 const MAX_LENGTH = 64 * 1024;
 
+/** Bytes of one message; the text in it is cut later. */
+const MAX_SIZE = 1024 * 1024;
+
 /** How much of a second's quota a context has used. */
 interface Quota {
   second: number;
@@ -36,7 +39,12 @@ export class LogSink {
         return router.complain(link, "malformed log record", message);
       }
       // A context speaks for itself and for those below it, on the same link.
-      if (router.routeTo(contextId) !== link) return;
+      const there = router.routeTo(contextId);
+      if (there !== link) {
+        // What is gone already may have had more to say.
+        if (!there && contextId !== router.id) return;
+        return router.complain(link, "log record of another context", message);
+      }
       if (!this.#allow(message.srcId)) return;
       const context = router.contextById(contextId);
       router.onRecord({
@@ -47,7 +55,7 @@ export class LogSink {
         path: context.path,
         time: Date.now(),
       });
-    }, { handle: Handle.FORWARD_LOG, service: true });
+    }, { handle: Handle.FORWARD_LOG, service: true, maxSize: MAX_SIZE });
   }
 
   #allow(id: number): boolean {
@@ -68,19 +76,27 @@ export class LogSink {
       }
     }
     if (++quota.used <= MAX_RECORDS) return true;
-    quota.dropped++;
+    // Said at once: there may be no next record to say it ahead of.
+    if (quota.dropped++ === 0) {
+      this.#router.log(
+        "warn",
+        `dropped log records: more than ${MAX_RECORDS} in a second`,
+        id,
+      );
+    }
     return false;
   }
 }
 
 // deno-lint-ignore no-control-regex
-const CONTROL = /[\x00-\x08\x0b-\x1f\x7f]/g;
+const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
 /** Prints a record to stderr, with its context; leaves debug records out. */
 export function printRecord(record: LogRecord): void {
   if (record.level === "debug") return;
   // What a context prints may hold orders for this terminal.
-  const text = record.message.replace(CONTROL, "");
+  // A further line must not look like a record of another context.
+  const text = record.message.replace(CONTROL, "").replaceAll("\n", "\n  ");
   const level = record.level === "info" ? "" : ` ${record.level}:`;
   console.error(`[${record.path}]${level} ${text}`);
 }

@@ -81,17 +81,15 @@ export class Ids {
   }
 }
 
-/** The ids that were given to what is below one neighbour. */
+/** What was given to those below one neighbour. */
 export class Grants {
+  /** Contexts below it that are open, but for itself. */
+  routes = 0;
   readonly #ranges: Range[] = [];
+  #asked = 0;
 
-  /** @throws {RangeError} when there are too many */
+  /** Notes ids that may be used there. */
   add(range: Range): void {
-    if (this.#ranges.length >= MAX_BLOCKS) {
-      throw new RangeError(
-        `Cannot give out more ids: ${MAX_BLOCKS} blocks went this way already`,
-      );
-    }
     this.#ranges.push(range);
   }
 
@@ -100,8 +98,9 @@ export class Grants {
     return this.#ranges.some(([start, end]) => id >= start && id < end);
   }
 
-  /** Whether more may be given. */
-  get full(): boolean {
-    return this.#ranges.length >= MAX_BLOCKS;
+  /** Counts a request for more ids. False when there were too many. */
+  ask(): boolean {
+    // Counted before the answer is there: many may ask at once.
+    return ++this.#asked <= MAX_BLOCKS;
   }
 }

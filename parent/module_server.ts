@@ -6,7 +6,7 @@ import {
   type PackedModule,
   type Router,
 } from "../core/mod.ts";
-import { isChild } from "./route_monitor.ts";
+import { isChild, MAX_REQUEST } from "./route_monitor.ts";
 
 /** Requests of one neighbour that may wait at a time. */
 const MAX_PENDING = 256;
@@ -26,6 +26,7 @@ export class ModuleServer {
       handle: Handle.GET_MODULE,
       service: true,
       policy: isChild,
+      maxSize: MAX_REQUEST,
     });
   }
 
@@ -33,7 +34,9 @@ export class ModuleServer {
     const url = message.decode();
     const pending = this.#pending.get(link) ?? 0;
     if (typeof url !== "string" || pending >= MAX_PENDING) {
-      message.reply(Message.dead("too many module requests at once"));
+      const why = "too many module requests at once";
+      this.#router.complain(link, why, message);
+      message.reply(Message.dead(why));
       return;
     }
     this.#pending.set(link, pending + 1);

@@ -14,6 +14,15 @@ type AddRoute = [id: number, path: string];
 /** What DEL_ROUTE carries. */
 type DelRoute = [id: number, reason: CloseReason];
 
+/** Bytes of a request from below; honest ones have a few hundred. */
+export const MAX_REQUEST = 1024 * 1024;
+
+/** Contexts that may be open behind one neighbour. */
+const MAX_ROUTES = 10_000;
+
+/** Characters of a path. */
+const MAX_PATH = 1024;
+
 /**
  * Keeps the routing tables of the ancestors right: tells the parent of every
  * context that appears or goes below this one, and tells those below of the
@@ -32,18 +41,21 @@ export class RouteMonitor {
       handle: Handle.ADD_ROUTE,
       service: true,
       policy: isChild,
+      maxSize: MAX_REQUEST,
     });
     router.addHandler((message, link) => this.#delete(message, link!), {
       handle: Handle.DEL_ROUTE,
       policy: isNeighbour,
       service: true,
       overwrite: true,
+      maxSize: MAX_REQUEST,
     });
     router.addHandler(async (message, link) => {
       const grants = this.grants(link!);
-      if (grants.full) {
-        const dead = Message.dead("no more ids for this context");
-        return message.reply(dead);
+      const why = "no more ids for this context";
+      if (!grants.ask()) {
+        router.complain(link!, why, message);
+        return message.reply(Message.dead(why));
       }
       const block = await ids.block();
       grants.add(block);
@@ -77,16 +89,20 @@ export class RouteMonitor {
     const above = router.contextById(link.remoteId).path;
     // A context may only speak of ids that were given to it, once each, and
     // only of places below its own.
-    const why = !this.grants(link).has(id)
+    const grants = this.grants(link);
+    const why = !grants.has(id)
       ? "it was not given that id"
       : router.routeTo(id)
       ? "there is such a route"
       // deno-lint-ignore no-control-regex
       : typeof path !== "string" || /[\x00-\x1f\x7f]/.test(path) ||
-          path.length > 4096 || !path.startsWith(`${above}/`)
+          path.length > MAX_PATH || !path.startsWith(`${above}/`)
       ? "its path is not below its sender's"
+      : grants.routes >= MAX_ROUTES
+      ? "there are too many behind this context"
       : undefined;
     if (why) return router.complain(link, `refused a route, ${why}`, message);
+    grants.routes++;
     router.addRoute(id, link, path);
     this.announce(id, path);
   }
@@ -103,6 +119,8 @@ export class RouteMonitor {
     if (router.routeTo(id) !== link) {
       return router.complain(link, "refused to delete a route", message);
     }
+    // Its own route is not counted among those behind it.
+    if (id !== link.remoteId) this.grants(link).routes--;
     this.#tell(id, reason, link);
     router.deleteRoute(id, reason);
   }

@@ -45,6 +45,22 @@ export async function missing(): Promise<string[]> {
   return absent;
 }
 
+/**
+ * Whether a test must be left out here: a program that it runs is not there,
+ * or it needs to be `"root"` and is not.
+ *
+ * @example
+ * ```ts ignore
+ * Deno.test({ name: "...", ignore: await lacking("root", "rsync"), fn() {} });
+ * ```
+ */
+export async function lacking(...needs: string[]): Promise<boolean> {
+  for (const need of needs) {
+    if (need === "root" ? Deno.uid() !== 0 : !await exists(need)) return true;
+  }
+  return false;
+}
+
 async function run(command: string, args: string[]): Promise<boolean> {
   const { success } = await new Deno.Command(command, {
     args,
@@ -71,6 +87,8 @@ export async function prepare(): Promise<string[]> {
     "-y",
     "-qq",
     "--no-install-recommends",
+    // A fresh machine may still be installing something of its own.
+    "--option=DPkg::Lock::Timeout=120",
     ...packages,
   ]);
   return await missing();

@@ -2,46 +2,116 @@
  * Runs the tests, after it has installed what they need where that can be
  * done. Arguments go to `deno test`.
  *
+ * `deno test` takes a file of this name for a test module. It must do nothing
+ * then, or each run would start the next: hence the guard at the end, beside
+ * `test.include` in deno.json.
+ *
  * @module
  */
 import { prepare } from "./system.ts";
 
-const absent = await prepare();
-if (absent.length > 0) {
-  console.error(
-    `\nMISSING: ${absent.join(" ")}. As root on Debian they are installed.\n`,
-  );
-}
-if (Deno.uid() !== 0) {
-  console.error(
-    "\nNOT ROOT: tests that start an sshd or make users are not run. They are\nlisted as ignored below.\n",
-  );
-}
-
-const report = await Deno.makeTempFile({ prefix: "mitogen-junit-" });
-const { code } = await new Deno.Command(Deno.execPath(), {
-  args: [
-    "test",
-    "--allow-all",
-    "--check",
-    `--junit-path=${report}`,
-    ...Deno.args,
-  ],
-  stdin: "null",
-}).spawn().status;
-
-const junit = await Deno.readTextFile(report);
-await Deno.remove(report);
-
 /** One test case in the report, and what became of it. */
 const CASE = /<testcase name="([^"]*)"[^>]*?(?:\/>|>([\s\S]*?)<\/testcase>)/g;
-let [passed, failed, skipped] = [0, 0, 0];
-for (const [, name, body = ""] of junit.matchAll(CASE)) {
-  if (body.includes("<failure")) failed++;
-  else if (body.includes("<skipped")) {
-    skipped++;
-    console.log(`NOT RUN: ${name}`);
-  } else passed++;
+
+/** A test that failed only through its steps, which are cases of their own. */
+const BY_STEPS = /<failure message="\d+ test steps? failed"/;
+
+const ENTITIES: Record<string, string> = {
+  lt: "<",
+  gt: ">",
+  quot: '"',
+  apos: "'",
+  amp: "&",
+};
+
+function decode(text: string): string {
+  return text.replace(
+    /&(\w+);/g,
+    (entity, name) => ENTITIES[name] ?? entity,
+  );
 }
-console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-Deno.exit(code);
+
+/** Says what will not be run, and why. */
+async function announce(): Promise<void> {
+  const absent = await prepare();
+  if (absent.length > 0) {
+    console.error(
+      `\nMISSING: ${absent.join(" ")}. As root on Debian they are installed.\n`,
+    );
+  }
+  if (Deno.uid() !== 0) {
+    console.error(
+      "\nNOT ROOT: tests that start an sshd or make users are not run. They are\nlisted as NOT RUN at the end.\n",
+    );
+  }
+}
+
+/** Runs `deno test` and answers its exit code; a signal to us is one to it. */
+async function run(report: string, temporary: string): Promise<number> {
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      "test",
+      "--allow-all",
+      "--check",
+      `--junit-path=${report}`,
+      ...Deno.args,
+    ],
+    stdin: "null",
+    env: { TMPDIR: temporary },
+  }).spawn();
+  const signals = ["SIGINT", "SIGTERM"] as const;
+  const forward = signals.map((signal) => () => child.kill(signal));
+  signals.forEach((signal, i) => Deno.addSignalListener(signal, forward[i]!));
+  const { code } = await child.status;
+  signals.forEach((signal, i) =>
+    Deno.removeSignalListener(signal, forward[i]!)
+  );
+  return code;
+}
+
+/** Counts what is in a JUnit report, and names what was not run. */
+function count(junit: string): [passed: number, failed: number, skip: number] {
+  let [passed, failed, skipped] = [0, 0, 0];
+  for (const [, name, body = ""] of junit.matchAll(CASE)) {
+    if (BY_STEPS.test(body)) continue;
+    if (body.includes("<failure")) failed++;
+    else if (body.includes("<skipped")) {
+      skipped++;
+      console.log(`NOT RUN: ${decode(name!)}`);
+    } else passed++;
+  }
+  return [passed, failed, skipped];
+}
+
+async function main(): Promise<number> {
+  await announce();
+  // One folder for all that the tests make, so that what they leave is seen.
+  const folder = await Deno.makeTempDir({ prefix: "mitogen-tests-" });
+  try {
+    const temporary = `${folder}/tmp`;
+    await Deno.mkdir(temporary);
+    // Users that tests make come here too; umask does not apply to chmod.
+    await Deno.chmod(folder, 0o755);
+    await Deno.chmod(temporary, 0o1777);
+    const report = `${folder}/report.xml`;
+    let code = await run(report, temporary);
+    const junit = await Deno.readTextFile(report).catch(() => "");
+    const [passed, failed, skipped] = count(junit);
+    const left = [...Deno.readDirSync(temporary)].map(({ name }) => name);
+    if (left.length > 0) {
+      console.error(`LEFT BEHIND in the temporary folder: ${left.join(" ")}`);
+      code ||= 1;
+    }
+    if (code !== 0 && failed === 0) {
+      console.error(
+        `No test failed, but the run did, with exit code ${code}: see above`,
+      );
+    }
+    console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+    return code;
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+if (import.meta.main) Deno.exit(await main());

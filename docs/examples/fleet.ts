@@ -144,7 +144,7 @@ function table(rows: Row[]): string {
   // An error takes what is left of its line; it does not make columns wide.
   const widths = head.map((_, i) =>
     Math.max(
-      ...all.filter((row, n) => n === 0 || !rows[n - 1]!.error || i < 3)
+      ...all.filter((_, n) => n === 0 || !rows[n - 1]!.error || i < 3)
         .map((row) => row[i]?.length ?? 0),
     )
   );

@@ -1,4 +1,4 @@
-import { assertEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertLess, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
   CorruptionError,
@@ -90,4 +90,30 @@ Deno.test("a length over the limit is refused before anything is kept for it", (
   // Just at the limit it is still a frame.
   assertEquals(read([frame(100, 1)], 100).length, 1);
   assertThrows(() => read([frame(101, 1)], 100), CorruptionError);
+});
+
+Deno.test("no chunk is kept while a frame is incomplete", () => {
+  // A chunk of one byte may be a view of a large read buffer.
+  const one = frame(1000, 7);
+  const frames: Uint8Array[] = [];
+  const reader = new FrameReader((f) => frames.push(f.slice()), 1 << 20);
+  for (let at = 0; at < one.length; at += 100) {
+    const chunk = one.slice(at, at + 100);
+    reader.push(chunk);
+    if (at + 100 < one.length) chunk.fill(0);
+  }
+  assertEquals(frames, [one]);
+  assertEquals(reader.pending, 0);
+});
+
+Deno.test("a frame of many chunks is no slower than its size", () => {
+  const one = frame(1 << 22, 1);
+  const begin = performance.now();
+  const chunks = Array.from(
+    { length: Math.ceil(one.length / 16) },
+    (_, i) => one.subarray(i * 16, i * 16 + 16),
+  );
+  assertEquals(read(chunks, 1 << 23).length, 1);
+  // Joined anew at each chunk it would take minutes.
+  assertLess(performance.now() - begin, 5000);
 });

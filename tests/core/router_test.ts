@@ -1,6 +1,8 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   ChannelError,
+  type Context,
+  DisconnectedError,
   Handle,
   IS_DEAD,
   type LogRecord,
@@ -9,6 +11,7 @@ import {
   Receiver,
 } from "../../core/mod.ts";
 import { Router } from "../../mod.ts";
+import { openPair } from "../fixtures/pair.ts";
 import { openWire, type Wire } from "../fixtures/wire.ts";
 
 function rig(
@@ -19,9 +22,11 @@ function rig(
   return { router, log };
 }
 
+let probes = 0;
+
 /** Waits until everything that a wire sent so far was handled. */
 async function settled(wire: Wire): Promise<void> {
-  const replyTo = 5000 + wire.received.length;
+  const replyTo = 1_000_000 + probes++;
   wire.value(null, { dstId: 0, handle: 99, replyTo });
   await wire.next((m) => m.handle === replyTo && m.isDead);
 }
@@ -217,4 +222,208 @@ Deno.test("after shutdown every wait has ended, and new ones end at once", async
   using late = new Receiver(router);
   await assertRejects(() => late.get(), ChannelError);
   assertEquals(router.handlers.size, 0);
+});
+
+Deno.test("a sibling cannot end what waits for another context", async () => {
+  const { router } = rig();
+  const { child } = await openPair(router);
+  const wire = await openWire(router);
+  using waiting = new Receiver(child, { respondent: child.contextById(0) });
+  wire.send(
+    new Message({
+      magic: Magic.TEXT,
+      dstId: child.id,
+      srcId: wire.id,
+      authId: wire.id,
+      handle: waiting.handle,
+      replyTo: IS_DEAD,
+    }),
+  );
+  await settled(wire);
+  // On the same way, after it.
+  await router.contextById(child.id).ping();
+  assertEquals(waiting.ended, false);
+  await router.shutdown();
+});
+
+Deno.test("that there is no way to a context is for those above to say", async () => {
+  const { router } = rig();
+  const { child } = await openPair(router);
+  using waiting = new Receiver(child, {
+    respondent: child.contextById(31337),
+  });
+  child.route(
+    new Message({ dstId: 31337, handle: 1, replyTo: waiting.handle }),
+  );
+  await assertRejects(
+    () => waiting.get(),
+    DisconnectedError,
+    "no route to 31337, my ID is 0",
+  );
+  await router.shutdown();
+});
+
+Deno.test("who mentions a context does not get to name it", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  using receiver = new Receiver<Context[]>(router);
+  // The next id, and the one of the master.
+  const mention = (id: number) => [0x19, 1, 0x0f, 2, 0x80 | id, 0x41, 0x78];
+  wire.send(
+    new Message({
+      magic: Magic.VALUE,
+      srcId: wire.id,
+      authId: wire.id,
+      handle: receiver.handle,
+      data: Uint8Array.of(0x0f, 2, ...mention(wire.id + 1), ...mention(0)),
+    }),
+  );
+  const [next, master] = await receiver.get();
+  assertEquals([next!.id, next!.path], [wire.id + 1, "x"]);
+  assertEquals([master!.id, master!.path], [0, "master"]);
+  const { context } = await openPair(router);
+  assertEquals([context.id, context.path], [
+    next!.id,
+    `master/pair.${next!.id}`,
+  ]);
+  assertEquals(router.contextById(context.id), context);
+  assertEquals(router.myself().path, "master");
+  await router.shutdown();
+});
+
+Deno.test("no sender may be aimed at the services of a context", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  using receiver = new Receiver(router);
+  for (const handle of [Handle.CALL_FUNCTION, Handle.SHUTDOWN]) {
+    wire.send(
+      new Message({
+        magic: Magic.VALUE,
+        srcId: wire.id,
+        authId: wire.id,
+        handle: receiver.handle,
+        data: Uint8Array.of(0x19, 2, 0x0f, 3, 0x81, 0x41, 0x78, 0x80 | handle),
+      }),
+    );
+    await assertRejects(
+      () => receiver.get(),
+      TypeError,
+      "no receiver may have",
+    );
+  }
+  await router.shutdown();
+});
+
+Deno.test("a handler that fails answers, and many failures are one record", async () => {
+  const { router, log } = rig();
+  const wire = await openWire(router);
+  for (let i = 0; i < 500; i++) {
+    wire.send(
+      new Message({
+        magic: Magic.VALUE,
+        srcId: wire.id,
+        authId: wire.id,
+        handle: Handle.ADD_ROUTE,
+        replyTo: 7,
+        // A different fault each time.
+        data: Uint8Array.of(0x0e, 0x42, 0x41 + i % 26, 0x41 + i % 7),
+      }),
+    );
+  }
+  assertEquals((await deadReply(wire, 7)).text, "the handler failed");
+  await settled(wire);
+  assertEquals(log.filter((r) => r.message.includes("failed")).length, 1);
+  assertEquals(wire.link.complaints.size, 1);
+  await router.shutdown();
+});
+
+Deno.test("a service does not even read what is too large for it", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  const large = "x".repeat(1024 * 1024);
+  for (const handle of [100, 102, 103, 104]) {
+    wire.value(large, { handle, replyTo: handle });
+    assertEquals((await deadReply(wire, handle)).text, "message too large");
+  }
+  await router.shutdown();
+});
+
+Deno.test("who asks and does not read the answers is cut off", async () => {
+  const { router, log } = rig();
+  const wire = await openWire(router, (transport) => ({
+    start: (events) => transport.start(events),
+    write: () => new Promise(() => {}),
+    close: () => transport.close(),
+  }));
+  const ask = new Message({
+    magic: Magic.BYTES,
+    srcId: wire.id,
+    authId: wire.id,
+    handle: 99,
+    replyTo: 7,
+  }).pack();
+  const asks = new Uint8Array(ask.length * 100_000);
+  for (let i = 0; i < 100_000; i++) asks.set(ask, i * ask.length);
+  wire.raw(asks);
+  const { kind, message } = await wire.context.closed;
+  assertEquals(kind, "protocol");
+  assert(message.includes("does not read"), message);
+  assertEquals(log.length, 1);
+  await router.shutdown();
+});
+
+Deno.test("answers that are read are not held against anyone", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  for (let i = 0; i < 10; i++) {
+    for (let k = 0; k < 10_000; k++) {
+      wire.value(null, { handle: 99, replyTo: 10_000 + i });
+    }
+    await deadReply(wire, 10_000 + i);
+  }
+  await settled(wire);
+  await wire.link.flushed();
+  assertEquals([wire.link.owed, wire.link.closed], [0, undefined]);
+  await router.shutdown();
+});
+
+Deno.test("ids and routes that one neighbour may have are bounded", async () => {
+  const { router, log } = rig();
+  const wire = await openWire(router);
+  const { path } = wire.context;
+  const dead = deadReply(wire, 6064);
+  for (let i = 0; i < 100; i++) {
+    wire.value(null, { handle: Handle.ALLOCATE_ID, replyTo: 6000 + i });
+  }
+  assertEquals((await dead).text, "no more ids for this context");
+  const blocks = await Promise.all(
+    Array.from(
+      { length: 64 },
+      (_, i) => wire.next((m) => m.handle === 6000 + i),
+    ),
+  );
+  assert(log.some((r) => r.message.includes("no more ids")));
+  const add = (id: number, name = "x") =>
+    wire.value([id, `${path}/${name}`], { handle: Handle.ADD_ROUTE });
+  const ids = blocks.flatMap((message) => {
+    const [start, end] = message.decode() as [number, number];
+    return Array.from({ length: end - start }, (_, i) => start + i);
+  });
+  assertEquals(new Set(ids).size, 64_000);
+  add(ids[0]!, "x".repeat(2000));
+  await settled(wire);
+  assertEquals(router.routeTo(ids[0]!), undefined);
+  for (const id of ids.slice(0, 12_000)) add(id);
+  await settled(wire);
+  assertEquals(router.contexts().length, 10_001);
+  assert(log.some((r) => r.message.includes("too many behind this context")));
+  // One that goes makes room for another.
+  const reason = { kind: "exit", message: "done" };
+  wire.value([ids[5], reason], { handle: Handle.DEL_ROUTE });
+  add(ids[11_000]!);
+  add(ids[11_001]!);
+  await settled(wire);
+  assertEquals(router.contexts().length, 10_001);
+  assertEquals(router.routeTo(ids[11_000]!), wire.link);
+  await router.shutdown();
 });
