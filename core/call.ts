@@ -1,6 +1,7 @@
 import type { Context } from "./context.ts";
+import type { End } from "./ends.ts";
 import { CallError, ChannelError, DisconnectedError } from "./errors.ts";
-import { Handle } from "./frame.ts";
+import { Handle, MAX_PIECE } from "./frame.ts";
 import type { AnyFunction, FunctionRef } from "./functions.ts";
 import { Message } from "./message.ts";
 
@@ -51,6 +52,8 @@ export class CallChain implements Disposable {
   readonly context: Context;
   /** Number of the chain; unique in this process. */
   readonly id: number = ++chains;
+  /** All calls of a chain arrive in order, whatever their size. */
+  readonly lane: string = `chain ${this.id}`;
   /** Functions are looked up in order, so that calls leave in order. */
   tail: Promise<unknown> | undefined;
 
@@ -79,15 +82,16 @@ export class CallChain implements Disposable {
 
   /** Forgets an earlier failure: what is called from now on runs. */
   reset(): void {
-    const { context, id } = this;
+    const { context, id, lane } = this;
     const { router } = context;
-    const forget = () =>
-      router.route(
-        Message.value(id, {
-          dstId: context.id,
-          handle: Handle.FORGET_CHAIN,
-        }),
-      );
+    const forget = () => {
+      const message = Message.value(id, {
+        dstId: context.id,
+        handle: Handle.FORGET_CHAIN,
+      });
+      message.lane = lane;
+      router.route(message);
+    };
     if (this.tail) this.tail = this.tail.then(forget);
     else forget();
   }
@@ -207,8 +211,12 @@ function request(
     : [chain?.id ?? 0, id, args, ref[0], ref[1]];
   const handle = Handle.CALL_FUNCTION;
   const message = Message.value(payload, { router, dstId, handle });
-  // One that is too large never leaves, and its number stays unknown there.
-  if (!known && message.size <= router.maxMessageSize) calls.told(ref);
+  // A large one may be overtaken by the next, or never leave: the next says
+  // again what the number stands for.
+  const large = message.size > MAX_PIECE;
+  if (!known && !large) calls.told(ref);
+  if (chain) message.lane = chain.lane;
+  else if (large) message.lane = "";
   return message;
 }
 
@@ -226,24 +234,30 @@ function send(
     const message = request(context, ref, call);
     let cleanup: (() => void) | undefined;
     const handle = router.addHandler((reply) => {
-      cleanup?.();
       try {
-        resolve(reply.decode());
+        const value = reply.decode();
+        settle(message.live, reply.live, signal, cleanup);
+        resolve(value);
       } catch (error) {
+        cleanup?.();
+        release(message.live, error);
         reject(arrive(error, context, caller));
       }
     }, { persist: false, respondent: context });
     message.replyTo = handle;
+    if (message.lane === "") message.lane = `call ${handle}`;
     if (signal || timeout !== undefined) {
       const cancel = (reason: unknown) => {
         cleanup!();
         router.deleteHandler(handle);
-        router.route(
-          Message.value(handle, {
-            dstId: context.id,
-            handle: Handle.CANCEL_CALL,
-          }),
-        );
+        const stop = Message.value(handle, {
+          dstId: context.id,
+          handle: Handle.CANCEL_CALL,
+        });
+        // Not ahead of what it is to stop.
+        stop.lane = message.lane;
+        router.route(stop);
+        release(message.live, reason);
         reject(reason);
       };
       const abort = () => cancel(signal!.reason);
@@ -265,6 +279,38 @@ function send(
     }
     router.route(message);
   });
+}
+
+/** A call is over: what was live in its arguments is as well. */
+function release(live: End[] | undefined, reason: unknown): void {
+  if (live) { for (const end of live) end.release(reason); }
+}
+
+/**
+ * A call has returned. Callbacks and signals go with it, unless its result is
+ * live itself: then they go with that. Streams go on by themselves.
+ */
+function settle(
+  given: End[] | undefined,
+  result: End[] | undefined,
+  signal: AbortSignal | undefined,
+  cleanup: (() => void) | undefined,
+): void {
+  cleanup?.();
+  const end = () => {
+    for (const end of given ?? []) if (end.ofCall) end.release(undefined);
+  };
+  if (!result) return end();
+  let left = result.length;
+  const abort = () => release(result, signal!.reason);
+  signal?.addEventListener("abort", abort);
+  for (const live of result) {
+    live.whenOver(() => {
+      if (--left > 0) return;
+      signal?.removeEventListener("abort", abort);
+      end();
+    });
+  }
 }
 
 /** Where this library's own frames come from: nobody looks for those. */

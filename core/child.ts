@@ -24,6 +24,16 @@ export interface ChildHost {
   exit(code: number): void;
 }
 
+/** Waits, but no longer than so many milliseconds. */
+async function atMost(milliseconds: number, work: Promise<void>) {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, milliseconds);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
+}
+
 /** Makes this process, or Worker, a context: the end of the way down. */
 export function startChild(config: ChildConfig, host: ChildHost): Router {
   const router = new Router(config);
@@ -46,6 +56,8 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
     );
     try {
       await router.shutdown();
+      // Answers that are under way are still of use to whoever waits for them.
+      await atMost(timeout / 2, router.lanes.drained());
       await link.flushed();
     } finally {
       host.exit(code);

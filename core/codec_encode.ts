@@ -215,7 +215,12 @@ class Writer {
 
   /** What is rare. */
   other(value: object, depth: number): void {
-    const packed = this.extensions?.pack(value);
+    let packed;
+    try {
+      packed = this.extensions?.pack(value);
+    } catch (error) {
+      throw new Refused(value, (error as Error).message, undefined, error);
+    }
     if (packed) {
       this.items += weight(T.EXTENSION) - weight(T.MAP);
       this.byte(T.EXTENSION);

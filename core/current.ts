@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import type { Context } from "./context.ts";
+import type { End } from "./ends.ts";
 import type { Message } from "./message.ts";
 import type { Router } from "./router.ts";
 
@@ -9,6 +10,8 @@ export class CallScope {
   readonly router: Router;
   /** The message that asked for the call. */
   readonly message: Message;
+  /** What its result holds that is live. */
+  live: End[] | undefined;
   #controller: AbortController | undefined;
 
   /** Made by the dispatcher for every call. */
@@ -35,6 +38,7 @@ export class CallScope {
   /** Fires the signal. Made first if need be: who asks later must see it. */
   abort(reason: unknown): void {
     (this.#controller ??= new AbortController()).abort(reason);
+    for (const end of this.live ?? []) end.release(reason);
   }
 }
 

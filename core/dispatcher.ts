@@ -1,14 +1,16 @@
 import type { CallPayload } from "./call.ts";
+import type { End } from "./ends.ts";
 import { CallScope, scopes } from "./current.ts";
-import { CallError, errorMessage, errorName } from "./errors.ts";
-import { Handle, Magic } from "./frame.ts";
+import type { CallError } from "./errors.ts";
+import { replyFailure, toCallError } from "./failure.ts";
+import { Handle } from "./frame.ts";
 import {
   type AnyFunction,
   type FunctionRef,
   pick,
   registerLibrary,
 } from "./functions.ts";
-import { Message } from "./message.ts";
+import type { Message } from "./message.ts";
 import type { Router } from "./router.ts";
 
 /** Where the dispatcher gets its functions from. */
@@ -157,10 +159,14 @@ export class Dispatcher {
     failed?: (error: unknown) => void,
   ): void {
     const scope = new CallScope(this.#router, message);
+    const key = `${message.srcId}:${message.replyTo}`;
     const fail = failed ?? ((error: unknown) => this.#fail(message, error));
     const succeed = (value: unknown) => {
       try {
-        message.reply(value);
+        const live = isPlain(value)
+          ? message.reply(value)
+          : scopes.run(scope, () => message.reply(value));
+        if (live) this.#follow(key, scope, live);
         done?.();
       } catch (error) {
         fail(error);
@@ -173,7 +179,6 @@ export class Dispatcher {
       return fail(error);
     }
     if (!isThenable(result)) return succeed(result);
-    const key = `${message.srcId}:${message.replyTo}`;
     if (message.replyTo !== 0) this.#running.set(key, scope);
     const end = () => this.#running.delete(key);
     result.then(
@@ -186,6 +191,18 @@ export class Dispatcher {
         fail(error);
       },
     );
+  }
+
+  /** A call whose result is live goes on until all of that is over. */
+  #follow(key: string, scope: CallScope, live: End[]): void {
+    scope.live = live;
+    this.#running.set(key, scope);
+    let left = live.length;
+    for (const end of live) {
+      end.whenOver(() => {
+        if (--left === 0) this.#running.delete(key);
+      });
+    }
   }
 
   #cancel(message: Message): void {
@@ -204,52 +221,17 @@ export class Dispatcher {
       );
       return;
     }
-    const reply = (error: CallError) =>
-      message.reply(Message.value(error, { router, magic: Magic.ERROR }));
-    try {
-      reply(failure);
-    } catch {
-      reply(bare(failure));
-    }
+    replyFailure(router, message, failure);
   }
+}
+
+/** Whether nothing in a result can be live. */
+function isPlain(value: unknown): boolean {
+  return typeof value !== "object" && typeof value !== "function" ||
+    value === null;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {
   return value !== null && typeof value === "object" && "then" in value &&
     typeof value.then === "function";
-}
-
-/** The stack without the frames of this library and of the runtime below it. */
-function cleanStack(stack: string): string {
-  return stack.split("\n").filter((line) =>
-    !/^\s+at .*(mitogen:core|node:async_hooks|ext:)/.test(line)
-  ).join("\n");
-}
-
-function toCallError(error: unknown, path: string): CallError {
-  // A chain's failure is handed to the calls after it as it is.
-  if (error instanceof CallError && error.path === path) return error;
-  const name = errorName(error);
-  const message = errorMessage(error);
-  let stack = `${name}: ${message}`;
-  if (error instanceof Error && error.stack) {
-    stack = cleanStack(error.stack);
-    try {
-      error.stack = stack;
-    } catch {
-      // A frozen error keeps the stack it has.
-    }
-  }
-  return new CallError([error, path, name, stack, message]);
-}
-
-/** The same without what cannot cross. */
-function bare(failure: CallError): CallError {
-  const { cause, path, remoteName, remoteStack, message } = failure;
-  let kept: unknown = message;
-  if (cause instanceof Error) {
-    kept = new Error(cause.message);
-    Object.assign(kept as Error, { name: cause.name, stack: cause.stack });
-  }
-  return new CallError([kept, path, remoteName, remoteStack, message]);
 }

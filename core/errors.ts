@@ -205,3 +205,11 @@ export function errorMessage(error: unknown): string {
     return "something that cannot be printed";
   }
 }
+
+/** Why what was behind a context is gone, when that is. */
+export function behind(path: string, reason: CloseReason): CloseReason {
+  return {
+    kind: "route",
+    message: `${path} on the way to it was lost: ${reason.message}`,
+  };
+}

@@ -10,6 +10,7 @@ import {
   DisconnectedError,
 } from "./errors.ts";
 import { Handle } from "./frame.ts";
+import { packLive, unpackLive } from "./live.ts";
 import type { Router } from "./router.ts";
 import { Secret } from "./secret.ts";
 import { Sender } from "./sender.ts";
@@ -25,13 +26,22 @@ export const Tag = {
   CHANNEL_ERROR: 7,
 } as const;
 
+/** From this tag on it is live: see `live.ts`. */
+const FIRST_LIVE = 16;
+
 const SERVICES: ReadonlySet<number> = new Set(Object.values(Handle));
 
 type Packed = readonly [tag: number, payload: unknown];
 
 /** What makes this library's own values cross. */
 export function extensionsOf(router: Router): Extensions {
-  return { pack, unpack: (tag, payload) => unpack(router, tag, payload) };
+  return {
+    pack: (value) => pack(value) ?? packLive(router.ends, value),
+    unpack: (tag, payload) =>
+      tag < FIRST_LIVE
+        ? unpack(router, tag, payload)
+        : unpackLive(router.ends, tag, payload),
+  };
 }
 
 function pack(value: object): Packed | undefined {

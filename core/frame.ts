@@ -20,6 +20,10 @@ export const Magic = {
   VALUE: 0x4d4c,
   /** One value in the codec's format that was thrown, not returned. */
   ERROR: 0x4d4d,
+  /** A piece of a flow; its first byte says of what. See `flow.ts`. */
+  FLOW: 0x4d4e,
+  /** A value that holds live things, such as streams: read when it arrives. */
+  LIVE: 0x4d4f,
 } as const;
 
 /** Handles with a fixed meaning. Dynamic ones begin at {@linkcode FIRST_DYNAMIC_HANDLE}. */
@@ -41,6 +45,8 @@ export const Handle = {
   FORGET_CHAIN: 121,
   /** Answers at once with an empty value. */
   PING: 122,
+  /** The far ends of what others have sent: see `ends.ts`. */
+  FLOW: 123,
 } as const;
 
 /** `replyTo` of a dead message. */
@@ -48,6 +54,12 @@ export const IS_DEAD = 999;
 
 /** The first handle that a router gives out by itself. */
 export const FIRST_DYNAMIC_HANDLE = 1000;
+
+/** A message with more data than this is cut into frames. */
+export const MAX_PIECE: number = 64 * 1024 - HEADER_SIZE - 1;
+
+/** Limit on the data of one frame, in bytes. */
+export const MAX_FRAME: number = 128 * 1024;
 
 /** Default limit on the data of one message, in bytes. */
 export const MAX_MESSAGE_SIZE = 128 * 1024 * 1024;

@@ -7,11 +7,14 @@ import { Message } from "./message.ts";
 /** Whether a message may reach a handle. `link` is unset for local messages. */
 export type Policy = (message: Message, link: Link | undefined) => boolean;
 
-/** What a handle does with a message. A dead message is always its last. */
+/**
+ * What a handle does with a message. A dead message is always its last. What
+ * it answers does not matter, but for a promise that is rejected.
+ */
 export type HandlerFunction = (
   message: Message,
   link: Link | undefined,
-) => void | Promise<void>;
+) => unknown;
 
 /** How a handle is registered. */
 export interface HandlerOptions {
@@ -116,8 +119,16 @@ export class Handlers {
     this.#table.delete(handle);
   }
 
-  /** Hands a message to its handle; otherwise says why not. */
-  dispatch(message: Message, link: Link | undefined): string | undefined {
+  /**
+   * Why a message may not reach its handle; `undefined` when it may.
+   *
+   * @param size bytes of its data, where they are not all there yet
+   */
+  refusal(
+    message: Message,
+    link: Link | undefined,
+    size: number = message.size,
+  ): string | undefined {
     const handler = this.#table.get(message.handle);
     if (!handler) return Dead.HANDLE;
     const { respondent } = handler;
@@ -130,7 +141,16 @@ export class Handlers {
     ) return Dead.REPLY;
     if (message.isDead && handler.service) return undefined;
     if (handler.policy && !handler.policy(message, link)) return Dead.POLICY;
-    if (link && message.size > handler.maxSize) return Dead.SIZE;
+    if (link && size > handler.maxSize) return Dead.SIZE;
+    return undefined;
+  }
+
+  /** Hands a message to its handle; otherwise says why not. */
+  dispatch(message: Message, link: Link | undefined): string | undefined {
+    const refused = this.refusal(message, link);
+    if (refused !== undefined) return refused;
+    const handler = this.#table.get(message.handle)!;
+    if (message.isDead && handler.service) return undefined;
     if (!handler.persist || message.isDead) this.#table.delete(message.handle);
     this.#call(handler, message, link);
     return undefined;
@@ -139,7 +159,8 @@ export class Handlers {
   #call(handler: Handler, message: Message, link: Link | undefined): void {
     const failed = (error: unknown) => this.#failed(message, error, link);
     try {
-      handler.fn(message, link)?.catch(failed);
+      const result = handler.fn(message, link);
+      if (result instanceof Promise) result.catch(failed);
     } catch (error) {
       failed(error);
     }

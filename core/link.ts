@@ -1,12 +1,16 @@
-import { FrameReader } from "./frame.ts";
+import { FrameReader, Magic, MAX_FRAME } from "./frame.ts";
 import { Message } from "./message.ts";
 import type { CloseReason } from "./errors.ts";
+import { Outbox } from "./outbox.ts";
 import type { Router } from "./router.ts";
 
 /** What a transport tells the link above it. */
 export interface TransportEvents {
-  /** Bytes arrived; they belong to the receiver from now on. */
-  data(chunk: Uint8Array): void;
+  /**
+   * Bytes arrived; they belong to the receiver from now on. Where a promise is
+   * returned, nothing more should be delivered before it resolves.
+   */
+  data(chunk: Uint8Array): Promise<void> | undefined;
   /** Nothing more will arrive. Called once. */
   end(reason: CloseReason): void;
 }
@@ -26,8 +30,11 @@ export interface Transport {
   close(): void;
 }
 
-/** Up to this many bytes of small frames are joined into one write. */
-const BATCH = 64 * 1024;
+/**
+ * Bytes from a neighbour that may wait to be written elsewhere. With more, it
+ * is not read: who sends faster than others take waits itself.
+ */
+const MAX_TRANSIT = 16 * 1024 * 1024;
 
 /**
  * The connection to one neighbour in the tree; Mitogen's Stream.
@@ -55,8 +62,9 @@ export class Link {
   readonly #router: Router;
   readonly #transport: Transport;
   readonly #reader: FrameReader;
-  #queue: Uint8Array[] = [];
-  #queued = 0;
+  readonly #outbox = new Outbox();
+  #transit = 0;
+  #resume: (() => void)[] = [];
   #writing = false;
   #closed: CloseReason | undefined;
   #ending = false;
@@ -72,7 +80,7 @@ export class Link {
         // A frame may close the link; what came after it is not heard.
         if (!this.#closed) router.receive(Message.fromFrame(frame), this);
       },
-      router.maxMessageSize,
+      MAX_FRAME,
     );
   }
 
@@ -83,7 +91,7 @@ export class Link {
 
   /** Bytes that wait to be written. */
   get queued(): number {
-    return this.#queued;
+    return this.#outbox.size;
   }
 
   /** Begins to read. The router must know the link by then. */
@@ -94,8 +102,8 @@ export class Link {
     });
   }
 
-  #receive(chunk: Uint8Array): void {
-    if (this.#closed) return;
+  #receive(chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#closed) return undefined;
     try {
       this.#reader.push(chunk);
     } catch (error) {
@@ -103,14 +111,33 @@ export class Link {
       this.#router.log("error", message, this.remoteId);
       this.close({ kind: "protocol", message });
     }
+    if (this.#transit <= MAX_TRANSIT || this.#closed) return undefined;
+    return new Promise((resolve) => this.#resume.push(resolve));
   }
 
-  /** Sends a message. Never blocks; silently does nothing on a closed link. */
-  send(message: Message): void {
-    if (this.#closed) return;
+  /** What came from here and went on: so many bytes of it have left again. */
+  #passed(bytes: number): void {
+    this.#transit -= bytes;
+    if (this.#transit > MAX_TRANSIT / 2) return;
+    for (const resolve of this.#resume.splice(0)) resolve();
+  }
+
+  /**
+   * Sends a message. Never blocks; silently does nothing on a closed link.
+   *
+   * @param from the link that brought it, if one did
+   */
+  send(message: Message, from?: Link): void {
+    let { written } = message;
+    if (this.#closed) return written?.();
     const frame = message.pack();
-    this.#queue.push(frame);
-    this.#queued += frame.length;
+    if (from) {
+      const { length } = frame;
+      from.#transit += length;
+      written = () => from.#passed(length);
+    }
+    const flow = message.magic === Magic.FLOW ? message.flow : undefined;
+    this.#outbox.add(frame, flow, written);
     if (!this.#writing) {
       this.#writing = true;
       // One write for all that is sent in this turn.
@@ -119,17 +146,12 @@ export class Link {
   }
 
   async #flush(): Promise<void> {
-    while (this.#queue.length > 0 && !this.#closed) {
-      const queue = this.#queue;
-      const { owed } = this;
-      this.#queue = [];
-      for (let i = 0; i < queue.length;) {
-        const chunk = batch(queue, i);
-        i = chunk.next;
-        await this.#transport.write(chunk.bytes);
-        this.#queued -= chunk.bytes.length;
-      }
-      this.owed -= owed;
+    while (!this.#closed) {
+      const batch = this.#outbox.take();
+      if (!batch) break;
+      await this.#transport.write(batch.bytes);
+      // What was cleared meanwhile is done with already.
+      if (!this.#closed) this.#outbox.done(batch);
     }
     this.#writing = false;
     for (const resolve of this.#idle.splice(0)) resolve();
@@ -154,29 +176,10 @@ export class Link {
       reason = { kind: "shutdown", message: "it was shut down" };
     }
     this.#closed = reason;
-    this.#queue = [];
+    this.#outbox.clear();
     for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of this.#resume.splice(0)) resolve();
     this.#transport.close();
     this.#router.linkClosed(this, reason);
   }
-}
-
-/** Joins small frames from `from` on; a big frame goes alone, uncopied. */
-function batch(
-  queue: Uint8Array[],
-  from: number,
-): { bytes: Uint8Array; next: number } {
-  let size = queue[from]!.length;
-  let next = from + 1;
-  while (next < queue.length && size + queue[next]!.length <= BATCH) {
-    size += queue[next++]!.length;
-  }
-  if (next === from + 1) return { bytes: queue[from]!, next };
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (let i = from; i < next; i++) {
-    bytes.set(queue[i]!, at);
-    at += queue[i]!.length;
-  }
-  return { bytes, next };
 }

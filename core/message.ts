@@ -1,4 +1,5 @@
 import { CodecError, decode, encode } from "./codec.ts";
+import type { End } from "./ends.ts";
 import { ChannelError, fromDead } from "./errors.ts";
 import {
   HEADER_SIZE,
@@ -27,6 +28,8 @@ export interface MessageFields {
   magic?: number;
   /** What it carries. */
   data?: Uint8Array;
+  /** Called when it was written to the link, or never will be. */
+  written?: () => void;
 }
 
 /** The unit of routing: addressed to one handle of one context. */
@@ -45,6 +48,14 @@ export class Message {
   handle: number;
   /** The handle that waits for an answer; 0 is none, 999 makes it a dead message. */
   replyTo: number;
+  /** Messages of the same lane arrive in the order in which they were sent. */
+  lane: string | undefined;
+  /** Called when it was written to the link, or never will be. */
+  written: (() => void) | undefined;
+  /** What is live in its value, such as streams; known once that is made. */
+  live: End[] | undefined;
+  #value: unknown;
+  #decoded = false;
   /** Header and data in one buffer, so that forwarding copies nothing. */
   #frame: Uint8Array | undefined;
   #data: Uint8Array | undefined;
@@ -59,6 +70,7 @@ export class Message {
     this.replyTo = fields.replyTo ?? 0;
     this.#frame = frame;
     this.#data = fields.data;
+    this.written = fields.written;
   }
 
   /** A message as it came from the wire. The frame belongs to it from now on. */
@@ -76,13 +88,33 @@ export class Message {
     options: MessageFields & { router?: Router } = {},
   ): Message {
     const { router } = options;
-    const frame = router
-      ? encode(value, { extensions: router.extensions, headroom: HEADER_SIZE })
-      : encode(value, { headroom: HEADER_SIZE });
-    return new Message(
-      { ...options, magic: options.magic ?? Magic.VALUE },
-      frame,
+    if (!router) {
+      const frame = encode(value, { headroom: HEADER_SIZE });
+      return new Message(
+        { ...options, magic: options.magic ?? Magic.VALUE },
+        frame,
+      );
+    }
+    const [frame, live] = router.ends.encodeLive(
+      value,
+      options.dstId ?? -1,
+      HEADER_SIZE,
     );
+    const magic = options.magic ?? (live ? Magic.LIVE : Magic.VALUE);
+    const message = new Message({ ...options, magic }, frame);
+    message.live = live;
+    return message;
+  }
+
+  /** Its last byte is on the way: what is live in it may begin. */
+  sent(): void {
+    const { live } = this;
+    if (live) { for (const end of live) end.start(); }
+  }
+
+  /** What the flow is called that it is a piece of. */
+  get flow(): string {
+    return `${this.srcId} ${this.dstId} ${this.handle} ${this.replyTo}`;
   }
 
   /** A dead message: it closes what it is sent to, and says why. */
@@ -129,28 +161,47 @@ export class Message {
     if (this.isDead) throw fromDead(this.text);
     if (this.magic === Magic.BYTES) return this.data;
     if (this.magic === Magic.TEXT) return this.text;
-    const { router } = this;
-    const value = router
-      ? decode(this.data, { extensions: router.extensions })
-      : decode(this.data);
+    if (!this.#decoded) {
+      const { router } = this;
+      if (router) {
+        [this.#value, this.live] = router.ends.decode(this.data, this.srcId);
+        // What is live can only be made once.
+        this.#decoded = this.live !== undefined;
+      } else this.#value = decode(this.data);
+    }
+    const value = this.#value;
+    if (!this.#decoded) this.#value = undefined;
     if (this.magic === Magic.ERROR) throw value;
     return value;
+  }
+
+  /** Reads a value that holds live things now: they are being sent to already. */
+  readLive(): void {
+    if (this.magic !== Magic.LIVE) return;
+    try {
+      this.decode();
+    } catch {
+      // Whoever takes it will see.
+    }
   }
 
   /**
    * Answers with a value or a message. Does nothing when no answer is wanted.
    *
+   * @returns what is live in the value
+   *
    * @throws {CodecError} when the value cannot cross
    */
-  reply(value: unknown): void {
+  reply(value: unknown): End[] | undefined {
     const { router } = this;
-    if (!router || this.replyTo === 0 || this.isDead) return;
+    if (!router || this.replyTo === 0 || this.isDead) return undefined;
     const message = value instanceof Message
       ? value
-      : Message.value(value, { router });
+      : Message.value(value, { router, dstId: this.srcId });
     message.dstId = this.srcId;
     message.handle = this.replyTo;
     router.answer(message);
+    return message.live;
   }
 
   /** The frame to write. Fields changed since it was made are written into it. */

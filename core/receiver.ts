@@ -94,6 +94,7 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
       this.#clean = message.text === Dead.CLOSED;
       return this.#finish(fromDead(message.text));
     }
+    message.readLive();
     const waiter = this.#waiters.shift();
     if (waiter) return waiter.resolve(message);
     this.#queued += message.size;

@@ -1,5 +1,14 @@
-import { Context } from "./context.ts";
-import { type CloseReason, Dead, errorMessage } from "./errors.ts";
+import type { Context } from "./context.ts";
+import { Contexts } from "./contexts.ts";
+import { Ends } from "./ends.ts";
+import {
+  behind,
+  type CloseReason,
+  Dead,
+  DisconnectedError,
+  errorMessage,
+  fromDead,
+} from "./errors.ts";
 import { extensionsOf } from "./extensions.ts";
 import type { Extensions } from "./codec.ts";
 import type { FunctionResolver, ModuleStore } from "./functions.ts";
@@ -10,6 +19,7 @@ import {
   Handlers,
 } from "./handlers.ts";
 import type { Link } from "./link.ts";
+import { Lanes } from "./lanes.ts";
 import type { LogLevel, LogRecord } from "./logs.ts";
 import { Message } from "./message.ts";
 import type {
@@ -55,7 +65,7 @@ const MAX_EGRESS = 65536;
 const MAX_OWED = 32 * 1024 * 1024;
 
 /** About the bytes of memory of a message that waits, beside its data. */
-const MESSAGE_COST = 512;
+const MESSAGE_COST = 1024;
 
 /**
  * Takes messages where they belong: to a handler of this context, or over a
@@ -79,6 +89,10 @@ export class Router {
     (id) => this.#isParent(id),
     (message, error, link) => this.#failed(message, error, link),
   );
+  /** The ends of what is live between this context and others. */
+  readonly ends: Ends;
+  /** The large messages that are under way. */
+  readonly lanes: Lanes = new Lanes(this);
   /** The link to the parent; the master has none. */
   parentLink: Link | undefined;
   /** Turns functions into what a call sends. Set by the host. */
@@ -102,12 +116,7 @@ export class Router {
 
   readonly #routes = new Map<number, Link>();
   readonly #links = new Set<Link>();
-  readonly #contexts = new Map<number, Context>();
-  /** Contexts that are only known by name; kept as long as somebody holds them. */
-  readonly #mentioned = new Map<number, WeakRef<Context>>();
-  readonly #forget = new FinalizationRegistry((id: number) => {
-    if (!this.#mentioned.get(id)?.deref()) this.#mentioned.delete(id);
-  });
+  readonly #contexts: Contexts = new Contexts(this);
   #down: Promise<void> | undefined;
 
   /** Made by the host; users make the `Router` of the master room. */
@@ -119,6 +128,7 @@ export class Router {
     this.maxMessageSize = config.maxMessageSize ?? MAX_MESSAGE_SIZE;
     this.unidirectional = config.unidirectional ?? false;
     this.extensions = extensionsOf(this);
+    this.ends = new Ends(this);
   }
 
   /** Opens a child process. */
@@ -161,36 +171,17 @@ export class Router {
 
   /** The context of this id, always the same object. */
   contextById(id: number, path?: string): Context {
-    const known = this.#contexts.get(id) ?? this.#mentioned.get(id)?.deref();
-    if (known) return known;
-    // Whoever mentions this context or one above does not get to name it.
-    path = this.#pathOf(id) ?? path ?? `context.${id}`;
-    const context = new Context(this, id, path);
-    if (id === this.id) {
-      this.#contexts.set(id, context);
-    } else {
-      this.#mentioned.set(id, new WeakRef(context));
-      this.#forget.register(context, id);
-    }
-    return context;
-  }
-
-  /** The path of this context or of an ancestor. */
-  #pathOf(id: number): string | undefined {
-    const up = id === this.id ? 0 : this.parentIds.indexOf(id) + 1;
-    if (id !== this.id && up === 0) return undefined;
-    const parts = this.path.split("/");
-    return parts.slice(0, parts.length - up).join("/");
+    return this.#contexts.byId(id, path);
   }
 
   /** This context. */
   myself(): Context {
-    return this.contextById(this.id, this.path);
+    return this.#contexts.byId(this.id, this.path);
   }
 
   /** The contexts below this one that are open. */
   contexts(): Context[] {
-    return [...this.#contexts.values()].filter((c) => c.id !== this.id);
+    return this.#contexts.open();
   }
 
   /** The link that leads down to a context, if there is one. */
@@ -211,12 +202,7 @@ export class Router {
   /** Learns that a context is to be reached over a link. */
   addRoute(id: number, link: Link, path: string): Context {
     this.#routes.set(id, link);
-    let context = this.contextById(id, path);
-    // A stranger may have mentioned the id before, under a name of its own.
-    if (context.path !== path) context = new Context(this, id, path);
-    this.#contexts.set(id, context);
-    this.#mentioned.delete(id);
-    return context;
+    return this.#contexts.add(id, path);
   }
 
   /** Forgets a route, and fails all that waits for its context. */
@@ -228,11 +214,10 @@ export class Router {
 
   /** Fails all that waits for a context. */
   contextLost(id: number, reason: CloseReason): void {
-    const context = this.#contexts.get(id) ?? this.#mentioned.get(id)?.deref();
-    this.#contexts.delete(id);
-    this.#mentioned.delete(id);
+    const context = this.#contexts.remove(id);
     if (!context) return;
     context.markClosed(reason);
+    this.ends.lost(id, new DisconnectedError(reason, context.path));
     this.handlers.disconnect(context, `${Dead.RESPONDENT}: ${reason.message}`);
   }
 
@@ -247,7 +232,7 @@ export class Router {
     this.onLinkLost?.(link, lost);
     for (const [id, reason] of lost) this.deleteRoute(id, reason);
     if (link === this.parentLink) {
-      this.handlers.close();
+      this.#close();
       this.onOrphaned(reason);
     }
   }
@@ -262,11 +247,14 @@ export class Router {
         const dead = Message.dead(text);
         dead.dstId = message.dstId;
         dead.handle = message.handle;
-        return this.route(dead);
-      }
-      return this.#refuse(message, text);
+        this.route(dead);
+      } else this.#refuse(message, text);
+      for (const end of message.live ?? []) end.release(fromDead(text));
+      return message.written?.();
     }
+    if (this.lanes.takes(message)) return this.lanes.send(message);
     this.#forward(message, undefined);
+    message.sent();
   }
 
   /**
@@ -281,7 +269,9 @@ export class Router {
         this.log("error", why, link.remoteId);
         return link.close({ kind: "protocol", message: why });
       }
-      link.owed += message.size + MESSAGE_COST;
+      const owed = message.size + MESSAGE_COST;
+      link.owed += owed;
+      message.written = () => link.owed -= owed;
     }
     this.route(message);
   }
@@ -329,7 +319,7 @@ export class Router {
         from.egressIds.add(dstId);
       }
     }
-    out.send(message);
+    out.send(message, from);
     if (
       message.handle === Handle.SHUTDOWN && dstId === out.remoteId &&
       this.hasParentAuthority(message)
@@ -339,6 +329,11 @@ export class Router {
   #privileged(link: Link): boolean {
     return link === this.parentLink ||
       (link.authId !== undefined && this.#isParent(link.authId));
+  }
+
+  /** Whether a context is above or below: its loss is always known here. */
+  isNear(id: number): boolean {
+    return this.#isParent(id) || this.#routes.has(id);
   }
 
   #isParent(id: number): boolean {
@@ -353,7 +348,21 @@ export class Router {
   #invoke(message: Message, link: Link | undefined): void {
     message.router = this;
     const refused = this.handlers.dispatch(message, link);
-    if (refused === undefined) return;
+    if (refused !== undefined) this.refuseFrom(message, refused, link);
+    if (!link) message.written?.();
+  }
+
+  /** Hands over a message that is for this context, and was checked before. */
+  deliver(message: Message, link: Link | undefined): void {
+    this.#invoke(message, link);
+  }
+
+  /** Says to whoever may care that a message did not reach its handle. */
+  refuseFrom(
+    message: Message,
+    refused: string,
+    link: Link | undefined,
+  ): void {
     // Late replies to calls that were cancelled end here too: no reason to shout.
     if (link && refused !== Dead.HANDLE) {
       this.complain(link, `${refused}: handle ${message.handle}`, message);
@@ -423,18 +432,16 @@ export class Router {
       if (link === this.parentLink) continue;
       link.close({ kind: "shutdown", message: "the router was shut down" });
     }
-    if (this.id === 0) this.handlers.close();
+    if (this.id === 0) this.#close();
+  }
+
+  #close(): void {
+    this.ends.close(fromDead(Dead.ROUTER));
+    this.handlers.close();
   }
 
   /** The same as {@linkcode Router.shutdown}. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown();
   }
-}
-
-function behind(path: string, reason: CloseReason): CloseReason {
-  return {
-    kind: "route",
-    message: `${path} on the way to it was lost: ${reason.message}`,
-  };
 }

@@ -11,11 +11,14 @@ export class Sender<T = unknown> implements Disposable {
   readonly context: Context;
   /** The handle it receives at. */
   readonly handle: number;
+  /** All that goes to one handle arrives in order, whatever its size. */
+  readonly #lane: string;
 
   /** Sends to a handle of a context. */
   constructor(context: Context, handle: number) {
     this.context = context;
     this.handle = handle;
+    this.#lane = `${context.id}:${handle}`;
   }
 
   /**
@@ -27,6 +30,7 @@ export class Sender<T = unknown> implements Disposable {
     const { context, handle } = this;
     const { router } = context;
     const message = Message.value(value, { router, dstId: context.id, handle });
+    message.lane = this.#lane;
     router.route(message);
   }
 
@@ -35,6 +39,7 @@ export class Sender<T = unknown> implements Disposable {
     const message = Message.dead(Dead.CLOSED);
     message.dstId = this.context.id;
     message.handle = this.handle;
+    message.lane = this.#lane;
     this.context.router.route(message);
   }
 

@@ -27,15 +27,21 @@ export class SocketTransport implements Transport {
     const input = this.#input;
     const end = () => events.end(EOF);
     // Node's buffers are Uint8Arrays whose slices are not copies.
+    const take = (bytes: Uint8Array) => {
+      const full = events.data(bytes);
+      if (!full) return;
+      input.pause();
+      full.then(() => input.resume());
+    };
     input.on(
       "data",
       ({ buffer, byteOffset, length }: Uint8Array) =>
-        events.data(new Uint8Array(buffer, byteOffset, length)),
+        take(new Uint8Array(buffer, byteOffset, length)),
     );
     input.on("end", end);
     input.on("error", end);
     this.#output.on("error", end);
-    if (this.#rest.length > 0) events.data(this.#rest);
+    if (this.#rest.length > 0) void events.data(this.#rest);
     input.resume();
   }
 
@@ -75,7 +81,8 @@ export class PortTransport implements Transport {
   start(events: TransportEvents): void {
     this.#events = events;
     this.#listener = ({ data }) => {
-      if (data instanceof Uint8Array) events.data(data);
+      // A port cannot be told to wait. What is behind it shares this memory.
+      if (data instanceof Uint8Array) void events.data(data);
       else this.end(data === null ? EOF : toReason(data));
     };
     this.#port.addEventListener("message", this.#listener);

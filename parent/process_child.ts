@@ -101,7 +101,7 @@ export class ProcessChild implements Child, Transport {
   }
 
   start(events: TransportEvents): void {
-    if (this.#rest.length > 0) events.data(this.#rest);
+    if (this.#rest.length > 0) void events.data(this.#rest);
     const read = pump(this.#reader, (chunk) => events.data(chunk));
     void (async () => {
       // Its end is known by its process; a pipe alone can stay open without
@@ -177,13 +177,14 @@ export class ProcessChild implements Child, Transport {
 
 async function pump(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  take: (chunk: Uint8Array) => void,
+  take: (chunk: Uint8Array) => Promise<void> | undefined | void,
 ): Promise<void> {
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      take(value);
+      const full = take(value);
+      if (full) await full;
     }
   } catch {
     // Cancelled or broken: the same as the end.

@@ -55,7 +55,8 @@ export class RouteMonitor {
       const why = "no more ids for this context";
       if (!grants.ask()) {
         router.complain(link!, why, message);
-        return message.reply(Message.dead(why));
+        message.reply(Message.dead(why));
+        return;
       }
       const block = await ids.block();
       grants.add(block);

@@ -4,6 +4,7 @@ import { noLeaks } from "../fixtures/leaks.ts";
 import { openPair } from "../fixtures/pair.ts";
 import { type Sshd, startSshd } from "../fixtures/sshd.ts";
 import { CASES } from "./list.ts";
+import { LIVE_CASES } from "./live_list.ts";
 
 interface Way {
   name: string;
@@ -59,7 +60,7 @@ for (const way of WAYS) {
     async fn(t) {
       await using _leaks = await noLeaks();
       await using sshd = needsRoot ? await startSshd() : undefined;
-      for (const { name, apart, run } of CASES) {
+      for (const { name, apart, run } of [...CASES, ...LIVE_CASES]) {
         if (apart && !way.apart) continue;
         await t.step(name, async () => {
           const waiting: [

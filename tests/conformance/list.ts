@@ -171,7 +171,7 @@ export const CASES: Case[] = [
       const result = await thrown(context.call(remote.unsendable));
       assertStringIncludes(result.message, "$.deep[0]");
       await assertRejects(
-        () => context.call(remote.echo<unknown>, { a: [() => 1] }),
+        () => context.call(remote.echo<unknown>, { a: [Symbol()] }),
         CodecError,
         "[0].a[0]",
       );

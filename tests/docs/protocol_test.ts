@@ -73,3 +73,13 @@ Deno.test("the page names every handle and magic that the code has", async () =>
   );
   assertEquals(magics, Object.values(Magic));
 });
+
+Deno.test("the page names every kind of piece, and every tag of what is live", async () => {
+  const { LiveTag, Piece } = await import("../../core/mod.ts");
+  const kinds = rows("kind", "name").map((
+    [kind, name],
+  ) => [code(name!), Number(kind)]);
+  assertEquals(Object.fromEntries(kinds), Piece);
+  const tags = rows("tag", "value", "payload").map(([tag]) => Number(tag));
+  for (const tag of Object.values(LiveTag)) assert(tags.includes(tag));
+});

@@ -1,0 +1,387 @@
+import { End, type Ends } from "./ends.ts";
+import { Dead } from "./errors.ts";
+import { Piece, pieceFrame, WINDOW } from "./flow.ts";
+import { concat, HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
+import type { Link } from "./link.ts";
+import { Message } from "./message.ts";
+import type { Router } from "./router.ts";
+
+/** Lanes that lead to one context at a time; more wait for their turn. */
+const MAX_LANES = 4;
+
+/** Bytes of a lane that wait to be written at a time. */
+const MAX_UNWRITTEN = 256 * 1024;
+
+/** Bytes of messages that are not let in yet, from one neighbour. */
+const MAX_UNASKED = 64 * 1024 * 1024;
+
+/** Bytes ahead of the first data: handle, reply handle, magic, length. */
+const HEAD = 14;
+
+/**
+ * Sends large messages in pieces, so that others overtake them, and puts those
+ * that arrive together again.
+ *
+ * Each is sent on a lane. Messages that must stay in order have a lane in
+ * common: what follows a large one, however small, waits behind it.
+ */
+export class Lanes {
+  readonly #router: Router;
+  readonly #ordered = new Map<string, Lane>();
+  readonly #open = new Map<number, number>();
+  readonly #waiting = new Map<number, Lane[]>();
+  readonly #arriving = new WeakMap<Link, Arrivals>();
+  #count = 0;
+  #drained: (() => void)[] = [];
+
+  /** Made by the router. */
+  constructor(router: Router) {
+    this.#router = router;
+  }
+
+  /** Lanes that are open or wait for their turn. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Whether a message must be sent on a lane. */
+  takes(message: Message): boolean {
+    if (message.magic === Magic.FLOW || message.dstId === this.#router.id) {
+      return false;
+    }
+    return message.size > MAX_PIECE ||
+      message.lane !== undefined && this.#ordered.has(message.lane);
+  }
+
+  /** Sends a message on its lane. */
+  send(message: Message): void {
+    const key = message.lane;
+    const known = key === undefined ? undefined : this.#ordered.get(key);
+    if (known) return known.add(message);
+    const { dstId } = message;
+    const lane = new Lane(this.#router.ends, dstId);
+    this.#count++;
+    if (key !== undefined) this.#ordered.set(key, lane);
+    lane.add(message);
+    lane.whenOver(() => this.#closed(dstId, key));
+    const open = this.#open.get(dstId) ?? 0;
+    if (open < MAX_LANES) {
+      this.#open.set(dstId, open + 1);
+      lane.start();
+    } else {
+      const waiting = this.#waiting.get(dstId);
+      if (waiting) waiting.push(lane);
+      else this.#waiting.set(dstId, [lane]);
+    }
+  }
+
+  #closed(dstId: number, key: string | undefined): void {
+    this.#count--;
+    if (key !== undefined) this.#ordered.delete(key);
+    const waiting = this.#waiting.get(dstId);
+    let next = waiting?.shift();
+    // One that was lost while it waited has no turn.
+    while (next?.over) next = waiting!.shift();
+    if (waiting?.length === 0) this.#waiting.delete(dstId);
+    if (next) next.start();
+    else {
+      const open = this.#open.get(dstId)! - 1;
+      if (open > 0) this.#open.set(dstId, open);
+      else this.#open.delete(dstId);
+    }
+    if (this.#count > 0) return;
+    for (const resolve of this.#drained.splice(0)) resolve();
+  }
+
+  /** Resolves when nothing large is under way. */
+  drained(): Promise<void> {
+    if (this.#count === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#drained.push(resolve));
+  }
+
+  /** Takes the beginning of a large message; answers whether it is one. */
+  begin(message: Message, link: Link | undefined): boolean {
+    const { data, magic } = message;
+    if (
+      magic !== Magic.FLOW || data[0] !== Piece.MESSAGE ||
+      data.length < 1 + HEAD || !link
+    ) return false;
+    let arrivals = this.#arriving.get(link);
+    if (!arrivals) this.#arriving.set(link, arrivals = new Arrivals());
+    new Arrival(this.#router, message, link, arrivals);
+    return true;
+  }
+}
+
+/** The sending end: one message after another, each in pieces. */
+class Lane extends End {
+  #queue: Message[] = [];
+  #sent = 0;
+  /** Messages that have left and are not yet said to have arrived. */
+  #leaving: Message[] = [];
+  #at = 0;
+  #credit = WINDOW;
+  #unwritten = 0;
+  #started = false;
+
+  constructor(ends: Ends, dstId: number) {
+    super(ends, dstId);
+  }
+
+  add(message: Message): void {
+    this.#queue.push(message);
+    if (this.#started) this.#go();
+  }
+
+  override start(): void {
+    this.#started = true;
+    this.#go();
+  }
+
+  #go(): void {
+    while (
+      !this.over && this.#credit > 0 && this.#unwritten < MAX_UNWRITTEN
+    ) {
+      const message = this.#queue[0];
+      if (!message) return;
+      this.#piece(message);
+    }
+  }
+
+  #piece(message: Message): void {
+    const { data } = message;
+    const first = this.#at === 0;
+    const room = MAX_PIECE - (first ? HEAD : 0);
+    const part = data.subarray(this.#at, this.#at + room);
+    const frame = first
+      ? pieceFrame(Piece.MESSAGE, HEAD + part.length)
+      : pieceFrame(Piece.MORE, part.length);
+    if (first) {
+      const view = new DataView(frame.buffer, HEADER_SIZE + 1);
+      view.setUint32(0, message.handle);
+      view.setUint32(4, message.replyTo);
+      view.setUint16(8, message.magic);
+      view.setUint32(10, data.length);
+    }
+    frame.set(part, frame.length - part.length);
+    this.#at += part.length;
+    this.#credit -= part.length;
+    const size = frame.length;
+    this.#unwritten += size;
+    const written = () => {
+      this.#unwritten -= size;
+      this.#go();
+    };
+    if (this.#at >= data.length) {
+      this.#queue.shift();
+      this.#at = 0;
+      this.#sent++;
+      this.#leaving.push(message);
+    }
+    this.post({ magic: Magic.FLOW, written }, frame);
+  }
+
+  override receive(message: Message): void {
+    if (message.magic !== Magic.BYTES || message.size < 5) {
+      return this.lost(undefined);
+    }
+    const { data } = message;
+    const view = new DataView(data.buffer, data.byteOffset, data.length);
+    this.#credit += view.getUint32(0);
+    if (view.getUint8(4) > 0 && this.#sent > 0) {
+      this.#sent--;
+      const arrived = this.#leaving.shift();
+      arrived?.written?.();
+      // What is live in it was not to be ahead of it.
+      arrived?.sent();
+      if (this.#sent === 0 && this.#queue.length === 0) return this.finish();
+    }
+    this.#go();
+  }
+
+  /** What it was to carry fails by itself: its callers wait for that context. */
+  override lost(_error: unknown): void {
+    const messages = [...this.#leaving, ...this.#queue];
+    this.#queue = this.#leaving = [];
+    this.finish();
+    for (const message of messages) message.written?.();
+  }
+
+  override release(): void {
+    this.lost(undefined);
+  }
+}
+
+/** What large messages of one neighbour take here. */
+class Arrivals {
+  /** Bytes that those may have that are let in. */
+  let = 0;
+  /** Bytes that the others have sent already. */
+  unasked = 0;
+  readonly waiting: Arrival[] = [];
+}
+
+/** The receiving end. */
+class Arrival extends End {
+  readonly #router: Router;
+  readonly #link: Link;
+  readonly #arrivals: Arrivals;
+  #head: Message | undefined;
+  #refused = false;
+  #admitted = false;
+  #total = 0;
+  #have = 0;
+  #parts: Uint8Array[] = [];
+
+  constructor(
+    router: Router,
+    first: Message,
+    link: Link,
+    arrivals: Arrivals,
+  ) {
+    super(router.ends, first.srcId, first.replyTo);
+    this.#router = router;
+    this.#link = link;
+    this.#arrivals = arrivals;
+    this.receive(first);
+  }
+
+  override receive(message: Message): void {
+    const { data, magic } = message;
+    if (magic !== Magic.FLOW) return this.#corrupt("what is no piece of it");
+    let body: Uint8Array;
+    if (data[0] === Piece.MESSAGE && !this.#head && data.length > HEAD) {
+      body = data.subarray(1 + HEAD);
+      this.#begin(message);
+    } else if (data[0] === Piece.MORE && this.#head) {
+      body = data.subarray(1);
+      if (message.authId !== this.#head.authId) {
+        return this.#corrupt("a piece with another authority");
+      }
+    } else return this.#corrupt("its pieces in no order");
+    this.#have += body.length;
+    if (this.#have > this.#total) return this.#corrupt("more than its length");
+    if (!this.#admitted) {
+      this.#arrivals.unasked += body.length;
+      if (
+        this.#have > WINDOW + MAX_PIECE ||
+        this.#arrivals.unasked > MAX_UNASKED
+      ) return this.#corrupt("more than it may unasked");
+    }
+    if (!this.#refused) this.#parts.push(body);
+    if (this.#have === this.#total) this.#complete();
+  }
+
+  #begin(message: Message): void {
+    const { data } = message;
+    const view = new DataView(data.buffer, data.byteOffset + 1, HEAD);
+    const { dstId, srcId, authId } = message;
+    const head = new Message({
+      magic: view.getUint16(8),
+      dstId,
+      srcId,
+      authId,
+      handle: view.getUint32(0),
+      replyTo: view.getUint32(4),
+    });
+    head.router = this.#router;
+    this.#head = head;
+    this.#total = view.getUint32(10);
+    this.#have = 0;
+    const refused = this.#total > this.#router.maxMessageSize
+      ? Dead.SIZE
+      : this.#router.handlers.refusal(head, this.#link, this.#total);
+    this.#refused = refused !== undefined;
+    if (refused !== undefined) {
+      this.#router.refuseFrom(head, refused, this.#link);
+    }
+    if (this.#fits()) this.#admit();
+    else {
+      this.#admitted = false;
+      this.#arrivals.waiting.push(this);
+    }
+  }
+
+  #fits(): boolean {
+    const { let: taken } = this.#arrivals;
+    return this.#refused || taken === 0 ||
+      taken + this.#total <= this.#router.maxMessageSize;
+  }
+
+  #admit(): void {
+    this.#admitted = true;
+    const { waiting } = this.#arrivals;
+    const at = waiting.indexOf(this);
+    if (at >= 0) waiting.splice(at, 1);
+    this.#arrivals.unasked -= this.#have;
+    if (!this.#refused) this.#arrivals.let += this.#total;
+    this.#say(this.#total, false);
+  }
+
+  #say(credit: number, done: boolean): void {
+    const data = new Uint8Array(5);
+    const view = new DataView(data.buffer);
+    view.setUint32(0, credit);
+    view.setUint8(4, done ? 1 : 0);
+    this.post({ magic: Magic.BYTES, data });
+  }
+
+  #complete(): void {
+    const head = this.#head!;
+    const parts = this.#parts;
+    const refused = this.#refused;
+    const total = this.#total;
+    if (!this.#admitted) this.#admit();
+    this.#say(0, true);
+    this.#leave();
+    this.finish();
+    if (refused) return;
+    const frame = concat(
+      [new Uint8Array(HEADER_SIZE), ...parts],
+      HEADER_SIZE + total,
+    );
+    const { magic, dstId, srcId, authId, handle, replyTo } = head;
+    const fields = { magic, dstId, srcId, authId, handle, replyTo };
+    this.#router.deliver(new Message(fields, frame), this.#link);
+  }
+
+  /** Makes room for the next. */
+  #leave(): void {
+    const arrivals = this.#arrivals;
+    this.#parts = [];
+    this.#head = undefined;
+    if (!this.#admitted) {
+      arrivals.unasked -= this.#have;
+      const at = arrivals.waiting.indexOf(this);
+      if (at >= 0) arrivals.waiting.splice(at, 1);
+    } else if (!this.#refused) arrivals.let -= this.#total;
+    this.#have = this.#total = 0;
+    let next = arrivals.waiting[0];
+    while (next !== undefined && next.#fits()) {
+      next.#admit();
+      next = arrivals.waiting[0];
+    }
+  }
+
+  #corrupt(what: string): void {
+    this.#leave();
+    this.finish();
+    const message = `Cannot read a large message: it has ${what}`;
+    if (this.#link.closed) return;
+    // A neighbour answers for what comes from behind it only in so far as it
+    // is its own: others lose their message, not its connection.
+    this.#router.log("error", message, this.context.id);
+    if (this.#link.remoteId === this.context.id) {
+      this.#link.close({ kind: "protocol", message });
+    }
+  }
+
+  override lost(): void {
+    this.#leave();
+    this.finish();
+  }
+
+  override release(): void {
+    this.lost();
+  }
+}
