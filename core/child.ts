@@ -1,3 +1,4 @@
+import { DisconnectedError } from "./errors.ts";
 import { Dispatcher, type ModuleSource } from "./dispatcher.ts";
 import { toReason } from "./extensions.ts";
 import type { FunctionResolver, ModuleStore } from "./functions.ts";
@@ -51,9 +52,11 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
     if (ending) return;
     ending = true;
     router.shutdownTimeout = timeout;
-    dispatcher.close(
-      new DOMException("the context is shutting down", "AbortError"),
-    );
+    const reason = {
+      kind: "shutdown",
+      message: "it is shutting down",
+    } as const;
+    dispatcher.close(new DisconnectedError(reason, router.path));
     try {
       await router.shutdown();
       // Answers that are under way are still of use to whoever waits for them.

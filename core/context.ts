@@ -9,6 +9,7 @@ import type { CloseReason } from "./errors.ts";
 import { Handle } from "./frame.ts";
 import { exportsOf } from "./dispatcher.ts";
 import { Message } from "./message.ts";
+import type { RemoteCommandOptions, RemoteProcess } from "./process.ts";
 import type { Router } from "./router.ts";
 
 /** The functions of a module that runs elsewhere: each answers with a promise. */
@@ -20,7 +21,10 @@ export type Remote<M> = {
 };
 
 /** The part of a {@linkcode Context} that takes {@linkcode CallOptions}. */
-export type Caller = Pick<Context, "call" | "callNoReply" | "import">;
+export type Caller = Pick<
+  Context,
+  "call" | "callNoReply" | "import" | "spawn"
+>;
 
 /**
  * A process, or a Worker, somewhere in the tree. Made by the methods of
@@ -109,7 +113,43 @@ export class Context implements AsyncDisposable {
       callNoReply: (fn, ...args) =>
         invokeNoReply(this, fn, { ...options, args }),
       import: (specifier) => this.#import(specifier, options),
+      spawn: (command, process) => this.#spawn(command, process, options),
     };
+  }
+
+  /**
+   * Starts a program there, and answers when it runs. It goes with its context,
+   * and all of its process group with it.
+   *
+   * @throws {CallError} when it cannot be started; `cause` says why, such as `Deno.errors.NotFound`
+   * @example
+   * ```ts
+   * import { Router } from "@mitogen/mitogen";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using router = new Router();
+   * const context = await router.local();
+   * const process = await context.spawn("sort", { stdin: "piped" });
+   * const input = process.stdin.getWriter();
+   * await input.write(new TextEncoder().encode("pear\napple\n"));
+   * await input.close();
+   * assertEquals(await process.text(), "apple\npear\n");
+   * ```
+   */
+  spawn(
+    command: string | URL,
+    options?: RemoteCommandOptions,
+  ): Promise<RemoteProcess> {
+    return this.#spawn(command, options, {});
+  }
+
+  async #spawn(
+    command: string | URL,
+    options: RemoteCommandOptions | undefined,
+    call: CallOptions,
+  ): Promise<RemoteProcess> {
+    const room = await this.router.parentRoom();
+    return await room.spawn(this, command, options, call);
   }
 
   /**

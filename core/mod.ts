@@ -33,6 +33,8 @@ export * from "./message.ts";
 export type * from "./module_record.ts";
 export type * from "./options.ts";
 export * from "./outbox.ts";
+export type * from "./parent_room.ts";
+export * from "./process.ts";
 export * from "./receiver.ts";
 export * from "./router.ts";
 export * from "./secret.ts";

@@ -22,6 +22,7 @@ import type { Link } from "./link.ts";
 import { Lanes } from "./lanes.ts";
 import type { LogLevel, LogRecord } from "./logs.ts";
 import { Message } from "./message.ts";
+import type { ParentRoom } from "./parent_room.ts";
 import type {
   LocalOptions,
   Methods,
@@ -44,18 +45,6 @@ export interface RouterConfig {
   unidirectional?: boolean;
   /** Ids that it may give to contexts of its own: first, and first not. */
   ids?: [number, number];
-}
-
-/** What the parent room adds to a router when it must create contexts. */
-export interface ParentRoom {
-  /** Opens a context. */
-  connect<M extends keyof Methods>(
-    router: Router,
-    method: M,
-    options: Methods[M],
-  ): Promise<Context>;
-  /** Ends all contexts that this router opened. */
-  shutdown(router: Router): Promise<void>;
 }
 
 /** How many ids a link may have sent to before no more are remembered. */
@@ -155,7 +144,7 @@ export class Router {
   }
 
   /** The parent room, which is loaded when it is first needed. */
-  protected parentRoom(): Promise<ParentRoom> {
+  parentRoom(): Promise<ParentRoom> {
     return this.functions.load("mitogen:parent") as Promise<ParentRoom>;
   }
 

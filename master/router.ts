@@ -67,7 +67,7 @@ export class Router extends CoreRouter {
   }
 
   /** The parent room, which is here already. */
-  protected override parentRoom(): Promise<ParentRoom> {
+  override parentRoom(): Promise<ParentRoom> {
     return Promise.resolve(parentRoom);
   }
 }

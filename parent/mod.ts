@@ -14,7 +14,9 @@ export * from "./connect.ts";
 export * from "./first_stage.ts";
 export * from "./parent.ts";
 export * from "./permissions.ts";
+export * from "./processes.ts";
 export * from "./quote.ts";
+export * from "./remote_process.ts";
 export { sshArgs } from "./methods/ssh.ts";
 
 /** Ends all contexts that a router opened. */

@@ -191,3 +191,10 @@ Deno.test("the README shows the two commands", async () => {
   assertStringIncludes(text.slice(0, 2500), "npx -y deno@2.9.6 task demo");
   assertStringIncludes(text.slice(0, 2500), "npx -y deno@2.9.6 task test");
 });
+
+Deno.test("a module that imports this library finds the same names in a context", async () => {
+  const here = await import("../mod.ts");
+  const there = await import("../core/mod_child.ts");
+  const missing = Object.keys(here).filter((name) => !(name in there));
+  assertEquals(missing, []);
+});

@@ -18,6 +18,7 @@ const NEEDED: Record<string, string> = {
   "bsd-csh": "csh",
   dash: "dash",
   ps: "procps",
+  script: "bsdutils",
   useradd: "passwd",
 };
 

@@ -1,0 +1,90 @@
+/**
+ * Ends the processes of a context that cannot do so itself any more: a `sh`
+ * that holds the other end of a pipe sees its end however the context dies.
+ *
+ * @module
+ */
+
+/**
+ * Reads `+ group` and `- group`; at the end of its input it kills what it was
+ * told and not told to forget.
+ */
+const PROGRAM = `l=
+while read -r o g; do
+  n=
+  for i in $l; do [ "$i" = "$g" ] || n="$n $i"; done
+  [ "$o" = + ] && n="$n $g"
+  l=$n
+done
+for i in $l; do kill -KILL "-$i"; done`;
+
+const utf8 = new TextEncoder();
+
+/** Process groups that must not outlive this context. */
+export class Watchdog {
+  readonly #groups = new Set<number>();
+  #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
+  #gone: Promise<unknown> = Promise.resolve();
+
+  /** Begins to watch, if it does not yet. Call before what is to be watched. */
+  start(): void {
+    if (this.#writer) return;
+    let process: Deno.ChildProcess;
+    try {
+      process = new Deno.Command("sh", {
+        args: ["-c", PROGRAM],
+        stdin: "piped",
+        stdout: "null",
+        stderr: "null",
+        // Out of the group that is killed with this context.
+        detached: true,
+      }).spawn();
+    } catch {
+      // This context may run some programs, but no shell. It ends its processes
+      // itself, as long as it is not killed.
+      return;
+    }
+    // Nothing waits for it: it ends with its pipe.
+    process.unref();
+    this.#gone = process.status;
+    this.#writer = process.stdin.getWriter();
+    this.#writer.closed.catch(() => {});
+  }
+
+  #say(line: string): void {
+    this.#writer?.write(utf8.encode(line)).catch(() => {});
+  }
+
+  /** Watches a process group. */
+  add(group: number): void {
+    this.#groups.add(group);
+    this.#say(`+ ${group}\n`);
+  }
+
+  /** Forgets a group whose leader has ended, unless others are in it. */
+  remove(group: number): void {
+    if (groupLives(group)) return;
+    this.#groups.delete(group);
+    this.#say(`- ${group}\n`);
+  }
+
+  /** Ends, if nothing is left to be watched. */
+  async rest(): Promise<void> {
+    if (this.#groups.size > 0) return;
+    const writer = this.#writer;
+    this.#writer = undefined;
+    await writer?.close().catch(() => {});
+    await this.#gone;
+  }
+}
+
+/** Whether somebody is left in a process group. */
+function groupLives(group: number): boolean {
+  try {
+    // Signal 0 is none: it only asks.
+    Deno.kill(-group, 0 as unknown as Deno.Signal);
+    return true;
+  } catch (error) {
+    return error instanceof Deno.errors.PermissionDenied;
+  }
+}

@@ -1,0 +1,431 @@
+/** Programs that run in contexts. */
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import {
+  CallError,
+  type Context,
+  DisconnectedError,
+  ProcessError,
+  Router,
+} from "../mod.ts";
+import { noLeaks } from "./fixtures/leaks.ts";
+import { startSshd } from "./fixtures/sshd.ts";
+
+const utf8 = new TextEncoder();
+
+function text(bytes: Uint8Array): string {
+  return new TextDecoder().decode(bytes);
+}
+
+/** Whether a process is there, and not only waits to be asked how it ended. */
+function lives(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) Z/.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
+  } catch {
+    return false;
+  }
+}
+
+/** Resolves when it holds; there is no event for the end of others' processes. */
+async function eventually(holds: () => boolean, what: string): Promise<void> {
+  const begin = performance.now();
+  while (!holds()) {
+    assert(performance.now() - begin < 5000, what);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+async function sh(context: Context, script: string, ...args: string[]) {
+  return await context.spawn("sh", { args: ["-c", script, "sh", ...args] });
+}
+
+/** A context in which programs are run, and how it is opened. */
+const WAYS: [name: string, open: (router: Router) => Promise<Context>][] = [
+  ["local", (router) => router.local()],
+  [
+    "local via local",
+    async (router) => await router.local({ via: await router.local() }),
+  ],
+  ["worker", (router) => router.worker()],
+];
+
+for (const [way, open] of WAYS) {
+  Deno.test(`spawn in ${way}`, async (t) => {
+    await using _leaks = await noLeaks();
+    await using router = new Router({ onLog() {} });
+    const context = await open(router);
+
+    await t.step("every byte value goes in and comes out", async () => {
+      const all = new Uint8Array(1_000_000).map((_, i) => i * 7 + (i >> 8));
+      const cat = await context.spawn("cat", { stdin: all });
+      const { stdout, stderr, ...status } = await cat.output();
+      assertEquals(status, { success: true, code: 0, signal: null });
+      assertEquals(stdout, all);
+      assertEquals(stderr.length, 0);
+    });
+
+    await t.step("output and errors are kept apart", async () => {
+      const process = await sh(context, "echo out; echo err >&2; echo out");
+      const { stdout, stderr } = await process.output();
+      assertEquals([text(stdout), text(stderr)], ["out\nout\n", "err\n"]);
+    });
+
+    await t.step("arguments are literal", async () => {
+      const args = ["a b", "$(id)", "'", '"', "\n", "-n", "%s", "é", "", "*"];
+      const printed = await (await context.spawn("printf", {
+        args: ["%s\\0", ...args],
+      })).text();
+      assertEquals(printed.split("\0").slice(0, -1), args);
+    });
+
+    await t.step("variables and the working directory", async () => {
+      const process = await context.spawn("env", {
+        clearEnv: true,
+        env: { ONLY: "a b\nc" },
+      });
+      assertEquals(await process.text(), "ONLY=a b\nc\n");
+      const pwd = await context.spawn("pwd", { cwd: "/usr" });
+      assertEquals(await pwd.text(), "/usr\n");
+    });
+
+    await t.step("exit codes and signals are as Deno has them", async () => {
+      for (const code of [0, 1, 7, 127, 128, 200, 255]) {
+        const { status } = await sh(context, "exit $1", String(code));
+        assertEquals(await status, { success: code === 0, code, signal: null });
+      }
+      for (const signal of ["TERM", "KILL", "INT", "SEGV"]) {
+        const here = await new Deno.Command("sh", {
+          args: ["-c", `kill -${signal} $$`],
+          stdout: "null",
+          stderr: "null",
+        }).spawn().status;
+        const { status } = await sh(context, `kill -${signal} $$`);
+        assertEquals(await status, { ...here });
+      }
+    });
+
+    await t.step("a program or directory that is not there", async () => {
+      for (
+        const [command, cwd] of [["no such program", "/"], ["true", "/nowhere"]]
+      ) {
+        const error = await assertRejects(
+          () => context.spawn(command!, { cwd: cwd! }),
+          CallError,
+        );
+        assertEquals(error.remoteName, "NotFound");
+      }
+    });
+
+    await t.step("half-close both ways", async () => {
+      const sort = await context.spawn("sort", { stdin: "piped" });
+      const input = sort.stdin.getWriter();
+      for (const word of ["c", "a", "b"]) {
+        await input.write(utf8.encode(word + "\n"));
+      }
+      await input.close();
+      assertEquals(await sort.text(), "a\nb\nc\n");
+
+      // It closes its output, and goes on.
+      const process = await context.spawn("sh", {
+        args: ["-c", "echo first; exec >&- 2>&-; read -r line; exit $line"],
+        stdin: "piped",
+      });
+      assertEquals(await new Response(process.stdout).text(), "first\n");
+      const answer = process.stdin.getWriter();
+      await answer.write(utf8.encode("9\n"));
+      assertEquals((await process.status).code, 9);
+      await assertRejects(() => answer.closed);
+    });
+
+    await t.step("who writes to what does not read is told", async () => {
+      const head = await context.spawn("head", {
+        args: ["-1"],
+        stdin: "piped",
+      });
+      const writer = head.stdin.getWriter();
+      const line = utf8.encode("yes\n".repeat(10_000));
+      await assertRejects(async () => {
+        for (;;) await writer.write(line);
+      });
+      assertEquals(await head.text(), "yes\n");
+      // An endless stream as its input ends with it.
+      let cancelled = false;
+      const endless = new ReadableStream<Uint8Array>({
+        pull: (controller) => controller.enqueue(line),
+        cancel: () => void (cancelled = true),
+      });
+      const other = await context.spawn("head", {
+        args: ["-1"],
+        stdin: endless,
+      });
+      assertEquals(await other.text(), "yes\n");
+      await eventually(() => cancelled, "the input was not cancelled");
+    });
+
+    await t.step(
+      "an input that fails does not pass for all of it",
+      async () => {
+        const broken = new ReadableStream<Uint8Array>({
+          start(controller) {
+            controller.enqueue(utf8.encode("half of"));
+            controller.error(new RangeError("the disk is gone"));
+          },
+        });
+        const cat = await context.spawn("cat", { stdin: broken });
+        await assertRejects(() => cat.text(), RangeError, "the disk is gone");
+      },
+    );
+
+    await t.step("text, lines and json", async () => {
+      assertEquals(await (await sh(context, "echo hello")).text(), "hello\n");
+      assertEquals(await (await sh(context, "echo '[1,2]'")).json(), [1, 2]);
+      const lines = await sh(context, "printf 'a\\n\\nb\\nc'");
+      assertEquals(await Array.fromAsync(lines.lines()), ["a", "", "b", "c"]);
+      const error = await assertRejects(
+        async () => (await sh(context, "echo why >&2; exit 3")).text(),
+        ProcessError,
+        "exited with code 3: why",
+      );
+      assertEquals(error.path, context.path);
+      assertEquals([error.status.code, error.tail], [3, "why"]);
+      const noisy = await sh(context, "seq 100000 >&2; seq 3; kill -9 $$");
+      const seen: string[] = [];
+      const killed = await assertRejects(
+        async () => {
+          for await (const line of noisy.lines()) seen.push(line);
+        },
+        ProcessError,
+        "was ended by SIGKILL",
+      );
+      assertEquals(seen, ["1", "2", "3"]);
+      assert(killed.tail.endsWith("99999\n100000"));
+      assert(killed.tail.length <= 2000);
+    });
+
+    await t.step("what is not piped is not there", async () => {
+      const process = await context.spawn("true", { stdout: "null" });
+      assertThrows(() => process.stdout, TypeError, '"piped"');
+      assertThrows(() => process.stdin, TypeError, '"piped"');
+      assertEquals((await process.output()).stderr.length, 0);
+    });
+
+    await t.step("kill ends the whole group", async () => {
+      const process = await sh(context, "sleep 1000 & echo $!; wait");
+      const reader = process.stdout.getReader();
+      const pid = Number(text((await reader.read()).value!));
+      assert(lives(pid) && lives(process.pid));
+      await process.kill("SIGKILL");
+      assertEquals((await process.status).signal, "SIGKILL");
+      await eventually(() => !lives(pid), "the child of the process lives");
+      // Long gone: nothing happens.
+      await process.kill();
+      await reader.cancel();
+    });
+
+    await t.step("leaving the loop, or the block, ends it", async () => {
+      const yes = await context.spawn("yes");
+      for await (const line of yes.lines()) {
+        assertEquals(line, "y");
+        break;
+      }
+      assert(!lives(yes.pid));
+      let pid: number;
+      {
+        await using sleep = await context.spawn("sleep", { args: ["1000"] });
+        pid = sleep.pid;
+        assert(lives(pid));
+      }
+      assert(!lives(pid));
+    });
+
+    await t.step("a signal, or the end of its call, ends it", async () => {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const sleep = await context.spawn("sleep", { args: ["1000"], signal });
+      const other = await context.with({ signal }).spawn("sleep", {
+        args: ["1000"],
+      });
+      controller.abort(new RangeError("enough"));
+      assertEquals((await sleep.status).signal, "SIGTERM");
+      await assertRejects(() => other.status, RangeError, "enough");
+      await eventually(() => !lives(other.pid), "the process lives");
+      await assertRejects(
+        () => context.spawn("true", { signal }),
+        RangeError,
+        "enough",
+      );
+      const stubborn = await context.with({ timeout: 1e6 }).spawn("sh", {
+        args: ["-c", "trap '' TERM; echo; while :; do sleep 1000; done"],
+      });
+      await stubborn.stdout.getReader().read();
+      await stubborn[Symbol.asyncDispose]();
+      assertEquals(
+        (await stubborn.status.catch(() => {}), lives(stubborn.pid)),
+        false,
+      );
+    });
+
+    await t.step("a slow reader stops who prints", async () => {
+      const process = await sh(context, "yes | head -c 50000000");
+      const reader = process.stdout.getReader();
+      let size = (await reader.read()).value!.length;
+      for (let i = 0; i < 20; i++) await context.ping();
+      for (;;) {
+        const { value, done } = await reader.read();
+        if (done) break;
+        size += value.length;
+      }
+      assertEquals(size, 50_000_000);
+      assert((await process.status).success);
+      await process.stderr.cancel();
+    });
+
+    await t.step("a terminal", async () => {
+      const pty = { columns: 101, rows: 33, term: "vt100" };
+      const size = await context.spawn("sh", {
+        args: [
+          "-c",
+          "tty; stty size; echo $TERM $1 >&2; exit 5",
+          "sh",
+          "a 'b'",
+        ],
+        pty,
+      });
+      const printed = await new Response(size.stdout).text();
+      const [tty, stty, term] = printed.split("\r\n");
+      assertMatch(tty!, /^\/dev\/pts\/\d+$/);
+      assertEquals([stty, term], ["33 101", "vt100 a 'b'"]);
+      assertEquals((await size.status).code, 5);
+
+      const process = await context.spawn("sh", {
+        args: [
+          "-c",
+          "trap 'stty size; exit 0' WINCH; echo ready; while read -r line; do echo got $line; done",
+        ],
+        stdin: "piped",
+        pty: true,
+      });
+      const reader = process.stdout.pipeThrough(new TextDecoderStream())
+        .getReader();
+      let seen = "";
+      const until = async (what: string) => {
+        while (!seen.includes(what)) {
+          const { value, done } = await reader.read();
+          if (done) throw new Error(`ended after ${JSON.stringify(seen)}`);
+          seen += value;
+        }
+      };
+      await until("ready");
+      const writer = process.stdin.getWriter();
+      await writer.write(utf8.encode("hello\n"));
+      await until("got hello");
+      await process.resize(90, 30);
+      // dash sees to its traps when what it reads has come.
+      await writer.write(utf8.encode("\n"));
+      await until("30 90");
+      assertEquals((await process.status).success, true);
+      await reader.cancel();
+      await assertRejects(
+        () => context.spawn("true", { pty: true, stdout: "null" }),
+        CallError,
+        "piped",
+      );
+      const sleep = await context.spawn("sleep", { args: ["1000"], pty: true });
+      await sleep.kill("SIGINT");
+      await sleep.status;
+      assert(!lives(sleep.pid));
+      await sleep.stdout.cancel();
+    });
+
+    await t.step("the end of the context ends what runs there", async () => {
+      const process = await sh(
+        context,
+        "trap '' TERM HUP INT; sleep 1000 & echo $!; wait; wait",
+      );
+      const reader = process.stdout.getReader();
+      const pid = Number(text((await reader.read()).value!));
+      await context.shutdown();
+      const error = await assertRejects(() => process.status);
+      assertInstanceOf(error, DisconnectedError);
+      await assertRejects(() => reader.read(), DisconnectedError);
+      await eventually(
+        () => !lives(pid) && !lives(process.pid),
+        "something lives",
+      );
+    });
+  });
+}
+
+Deno.test("what a killed context ran does not outlive it", async () => {
+  await using _leaks = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const context = await router.local();
+  const process = await sh(
+    context,
+    "trap '' TERM HUP; sleep 1000 & echo $!; wait",
+  );
+  const pid = Number(text((await process.stdout.getReader().read()).value!));
+  Deno.kill(await context.call(() => Deno.pid), "SIGKILL");
+  await assertRejects(() => process.status, DisconnectedError);
+  await eventually(
+    () => !lives(pid) && !lives(process.pid),
+    "something lives",
+  );
+});
+
+Deno.test("what is not piped is logged", async () => {
+  const seen: string[] = [];
+  const both = Promise.withResolvers<void>();
+  await using router = new Router({
+    onLog({ message, path }) {
+      seen.push(`${path}: ${message}`);
+      if (seen.length === 2) both.resolve();
+    },
+  });
+  const context = await router.local();
+  const process = await context.spawn("sh", {
+    args: ["-c", "echo one; echo two >&2"],
+    stdout: "log",
+    stderr: "log",
+  });
+  assert((await process.status).success);
+  await both.promise;
+  assertEquals(seen.sort(), [
+    `${context.path}: one`,
+    `${context.path}: two`,
+  ]);
+});
+
+Deno.test("a context without the permission says so", async () => {
+  await using router = new Router({ onLog() {} });
+  const context = await router.local({ permissions: "none" });
+  const error = await assertRejects(() => context.spawn("true"), CallError);
+  assertEquals(error.remoteName, "NotCapable");
+});
+
+Deno.test({
+  name: "another user's process, over ssh",
+  ignore: Deno.uid() !== 0,
+  async fn() {
+    await using _leaks = await noLeaks();
+    await using sshd = await startSshd();
+    await using router = new Router({ onLog() {} });
+    const context = await router.ssh({
+      hostname: "loopback",
+      sshArgs: sshd.sshArgs,
+    });
+    const process = await context.spawn("id", {
+      args: ["-u"],
+      uid: 65534,
+      gid: 65534,
+      cwd: "/",
+    });
+    assertEquals(await process.text(), "65534\n");
+  },
+});
