@@ -44,6 +44,7 @@ export {
   type HandlerFunction,
   type HandlerOptions,
   type Handlers,
+  type Keepalive,
   type Lanes,
   type Link,
   type LocalOptions,

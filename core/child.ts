@@ -3,7 +3,7 @@ import { Dispatcher, type ModuleSource } from "./dispatcher.ts";
 import { toReason } from "./extensions.ts";
 import type { FunctionResolver, ModuleStore } from "./functions.ts";
 import { Handle } from "./frame.ts";
-import { Link, type Transport } from "./link.ts";
+import { type Keepalive, Link, type Transport } from "./link.ts";
 import { forwardLogs } from "./logs.ts";
 import { Router, type RouterConfig } from "./router.ts";
 
@@ -11,6 +11,8 @@ import { Router, type RouterConfig } from "./router.ts";
 export interface ChildConfig extends RouterConfig {
   /** Milliseconds that it may take to end what is below it when its parent is lost. */
   orphanTimeout?: number;
+  /** When it takes its parent for lost. Default: when the connection ends. */
+  keepalive?: Keepalive;
 }
 
 /** What a context needs of whatever it lives in. */
@@ -85,5 +87,6 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
     policy: (_, from) => from === router.parentLink,
   });
   link.start();
+  if (config.keepalive) link.keepAlive(config.keepalive);
   return router;
 }

@@ -70,10 +70,6 @@ export class Dispatcher {
     router.addHandler((message) => {
       this.#chains.delete(`${message.srcId}:${message.decode()}`);
     }, { handle: Handle.FORGET_CHAIN, policy, service: true });
-    router.addHandler((message) => message.reply(undefined), {
-      handle: Handle.PING,
-      service: true,
-    });
   }
 
   /** Calls that have not answered yet. */

@@ -1,4 +1,4 @@
-import { FrameReader, Magic, MAX_FRAME } from "./frame.ts";
+import { FrameReader, Handle, Magic, MAX_FRAME } from "./frame.ts";
 import { Message } from "./message.ts";
 import type { CloseReason } from "./errors.ts";
 import { Outbox } from "./outbox.ts";
@@ -36,6 +36,14 @@ export interface Transport {
  */
 const MAX_TRANSIT = 16 * 1024 * 1024;
 
+/** How the end of a silent neighbour is found. */
+export interface Keepalive {
+  /** Milliseconds between two signs of life that are asked for; 0: none are. */
+  interval: number;
+  /** How many in a row may stay without an answer. */
+  count: number;
+}
+
 /**
  * The connection to one neighbour in the tree; Mitogen's Stream.
  *
@@ -69,6 +77,8 @@ export class Link {
   #closed: CloseReason | undefined;
   #ending = false;
   #idle: (() => void)[] = [];
+  #heard = false;
+  #timer: ReturnType<typeof setInterval> | undefined;
 
   /** Joins a transport to a router; the router must be told of it. */
   constructor(router: Router, transport: Transport, remoteId: number) {
@@ -102,8 +112,48 @@ export class Link {
     });
   }
 
+  /**
+   * Asks the neighbour for signs of life, and closes the link when none come.
+   * Any byte is one. What counts is how often this process was ready to hear
+   * one, not the time: it may have been stopped or asleep itself.
+   *
+   * @param busy whether the neighbour only computes
+   */
+  keepAlive(
+    { interval, count }: Keepalive,
+    busy: () => boolean = () => false,
+  ): void {
+    if (!(interval > 0)) return;
+    const router = this.#router;
+    let [asked, missed] = [0, 0];
+    this.#timer = setInterval(() => {
+      router.deleteHandler(asked);
+      // What is not read, for want of room, may well be there.
+      if (this.#heard || !asked || this.#resume.length > 0 || busy()) {
+        missed = 0;
+      } else if (++missed >= count) {
+        const seconds = Math.round(interval * (count + 1)) / 1000;
+        return this.close({
+          kind: "timeout",
+          message: `it was silent for ${seconds} seconds`,
+        });
+      }
+      this.#heard = false;
+      const respondent = router.contextById(this.remoteId);
+      asked = router.addHandler(() => {}, { persist: false, respondent });
+      router.route(
+        new Message({
+          dstId: this.remoteId,
+          handle: Handle.PING,
+          replyTo: asked,
+        }),
+      );
+    }, interval);
+  }
+
   #receive(chunk: Uint8Array): Promise<void> | undefined {
     if (this.#closed) return undefined;
+    this.#heard = true;
     try {
       this.#reader.push(chunk);
     } catch (error) {
@@ -176,6 +226,7 @@ export class Link {
       reason = { kind: "shutdown", message: "it was shut down" };
     }
     this.#closed = reason;
+    clearInterval(this.#timer);
     this.#outbox.clear();
     for (const resolve of this.#idle.splice(0)) resolve();
     for (const resolve of this.#resume.splice(0)) resolve();

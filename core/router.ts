@@ -118,6 +118,10 @@ export class Router {
     this.unidirectional = config.unidirectional ?? false;
     this.extensions = extensionsOf(this);
     this.ends = new Ends(this);
+    this.addHandler((message) => message.reply(undefined), {
+      handle: Handle.PING,
+      service: true,
+    });
   }
 
   /** Opens a child process. */

@@ -40,6 +40,7 @@ export class ProcessChild implements Child, Transport {
   #timers: ReturnType<typeof setTimeout>[] = [];
   #exited: Deno.CommandStatus | undefined;
   #asked = false;
+  #ticks = 0;
 
   /** @throws {Deno.errors.NotFound} when there is no such program */
   constructor(options: ProcessOptions) {
@@ -70,6 +71,21 @@ export class ProcessChild implements Child, Transport {
   /** How it ended; `undefined` while it runs. */
   get status(): Deno.CommandStatus | undefined {
     return this.#exited;
+  }
+
+  /** Whether it has computed since this was last asked; only known on Linux. */
+  isBusy(): boolean {
+    try {
+      const stat = Deno.readTextFileSync(`/proc/${this.pid}/stat`);
+      // What is behind the name, which may hold anything.
+      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      const ticks = Number(fields[11]) + Number(fields[12]);
+      const busy = ticks > this.#ticks;
+      this.#ticks = ticks;
+      return busy;
+    } catch {
+      return false;
+    }
   }
 
   async #live(): Promise<void> {

@@ -4,6 +4,7 @@ import {
   type ConnectErrorKind,
   type ConnectOptions,
   type Context,
+  type Keepalive,
   Link,
 } from "../core/mod.ts";
 import { BootEofError, bootstrap, NoRuntimeError } from "./bootstrap.ts";
@@ -72,7 +73,12 @@ export async function connectProcess(
   const { parent, id, signal } = attempt;
   const { router } = parent;
   const path = childPath(parent, options.name ?? program.name);
-  const config = childConfig(parent, id, path);
+  const alive = keepaliveOf(options);
+  const config = {
+    ...childConfig(parent, id, path),
+    // Whoever is above may be stopped for a while by the user's Ctrl-Z.
+    keepalive: { ...alive, count: alive.count * PATIENCE },
+  };
   // The first stage is long and always the same: what matters comes before it.
   const command = [program.command, ...program.args].join(" ").slice(0, 500);
   const fail = (kind: ConnectErrorKind, message: string, cause?: unknown) =>
@@ -135,7 +141,25 @@ export async function connectProcess(
       time: Date.now(),
     });
   };
-  return parent.adopt(link, path, child, config.ids);
+  const context = parent.adopt(link, path, child, config.ids);
+  link.keepAlive(alive, () => child.isBusy());
+  return context;
+}
+
+/** How many times longer a context waits for its parent than the parent for it. */
+const PATIENCE = 4;
+
+/** @throws {RangeError} on what is no number of seconds, or no count */
+function keepaliveOf(options: ConnectOptions): Keepalive {
+  const { keepaliveInterval: seconds = 15, keepaliveCount: count = 3 } =
+    options;
+  if (!(seconds >= 0 && seconds < 1e6)) {
+    throw new RangeError(`Cannot connect: keepaliveInterval is ${seconds}`);
+  }
+  if (!(Number.isInteger(count) && count > 0)) {
+    throw new RangeError(`Cannot connect: keepaliveCount is ${count}`);
+  }
+  return { interval: seconds * 1000, count };
 }
 
 /** What the output and the exit of a program that did not boot say. */

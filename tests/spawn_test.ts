@@ -14,31 +14,13 @@ import {
   ProcessError,
   Router,
 } from "../mod.ts";
-import { noLeaks } from "./fixtures/leaks.ts";
+import { alive, goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { startSshd } from "./fixtures/sshd.ts";
 
 const utf8 = new TextEncoder();
 
 function text(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
-}
-
-/** Whether a process is there, and not only waits to be asked how it ended. */
-function lives(pid: number): boolean {
-  try {
-    return !/^\d+ \(.*\) Z/.test(Deno.readTextFileSync(`/proc/${pid}/stat`));
-  } catch {
-    return false;
-  }
-}
-
-/** Resolves when it holds; there is no event for the end of others' processes. */
-async function eventually(holds: () => boolean, what: string): Promise<void> {
-  const begin = performance.now();
-  while (!holds()) {
-    assert(performance.now() - begin < 5000, what);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
 }
 
 async function sh(context: Context, script: string, ...args: string[]) {
@@ -155,17 +137,17 @@ for (const [way, open] of WAYS) {
       });
       assertEquals(await head.text(), "yes\n");
       // An endless stream as its input ends with it.
-      let cancelled = false;
+      const cancelled = Promise.withResolvers<void>();
       const endless = new ReadableStream<Uint8Array>({
         pull: (controller) => controller.enqueue(line),
-        cancel: () => void (cancelled = true),
+        cancel: () => cancelled.resolve(),
       });
       const other = await context.spawn("head", {
         args: ["-1"],
         stdin: endless,
       });
       assertEquals(await other.text(), "yes\n");
-      await eventually(() => cancelled, "the input was not cancelled");
+      await cancelled.promise;
     });
 
     await t.step(
@@ -219,10 +201,10 @@ for (const [way, open] of WAYS) {
       const process = await sh(context, "sleep 1000 & echo $!; wait");
       const reader = process.stdout.getReader();
       const pid = Number(text((await reader.read()).value!));
-      assert(lives(pid) && lives(process.pid));
+      assert(alive(pid) && alive(process.pid));
       await process.kill("SIGKILL");
       assertEquals((await process.status).signal, "SIGKILL");
-      await eventually(() => !lives(pid), "the child of the process lives");
+      await goneWithin(pid, 1000);
       // Long gone: nothing happens.
       await process.kill();
       await reader.cancel();
@@ -234,14 +216,14 @@ for (const [way, open] of WAYS) {
         assertEquals(line, "y");
         break;
       }
-      assert(!lives(yes.pid));
+      assert(!alive(yes.pid));
       let pid: number;
       {
         await using sleep = await context.spawn("sleep", { args: ["1000"] });
         pid = sleep.pid;
-        assert(lives(pid));
+        assert(alive(pid));
       }
-      assert(!lives(pid));
+      assert(!alive(pid));
     });
 
     await t.step("a signal, or the end of its call, ends it", async () => {
@@ -254,7 +236,7 @@ for (const [way, open] of WAYS) {
       controller.abort(new RangeError("enough"));
       assertEquals((await sleep.status).signal, "SIGTERM");
       await assertRejects(() => other.status, RangeError, "enough");
-      await eventually(() => !lives(other.pid), "the process lives");
+      await goneWithin(other.pid, 1000);
       await assertRejects(
         () => context.spawn("true", { signal }),
         RangeError,
@@ -265,10 +247,7 @@ for (const [way, open] of WAYS) {
       });
       await stubborn.stdout.getReader().read();
       await stubborn[Symbol.asyncDispose]();
-      assertEquals(
-        (await stubborn.status.catch(() => {}), lives(stubborn.pid)),
-        false,
-      );
+      await goneWithin(stubborn.pid, 1000);
     });
 
     await t.step("a slow reader stops who prints", async () => {
@@ -339,7 +318,7 @@ for (const [way, open] of WAYS) {
       const sleep = await context.spawn("sleep", { args: ["1000"], pty: true });
       await sleep.kill("SIGINT");
       await sleep.status;
-      assert(!lives(sleep.pid));
+      assert(!alive(sleep.pid));
       await sleep.stdout.cancel();
     });
 
@@ -354,10 +333,7 @@ for (const [way, open] of WAYS) {
       const error = await assertRejects(() => process.status);
       assertInstanceOf(error, DisconnectedError);
       await assertRejects(() => reader.read(), DisconnectedError);
-      await eventually(
-        () => !lives(pid) && !lives(process.pid),
-        "something lives",
-      );
+      await Promise.all([goneWithin(pid, 1000), goneWithin(process.pid, 1000)]);
     });
   });
 }
@@ -373,10 +349,7 @@ Deno.test("what a killed context ran does not outlive it", async () => {
   const pid = Number(text((await process.stdout.getReader().read()).value!));
   Deno.kill(await context.call(() => Deno.pid), "SIGKILL");
   await assertRejects(() => process.status, DisconnectedError);
-  await eventually(
-    () => !lives(pid) && !lives(process.pid),
-    "something lives",
-  );
+  await Promise.all([goneWithin(pid, 1000), goneWithin(process.pid, 1000)]);
 });
 
 Deno.test("what is not piped is logged", async () => {

@@ -89,7 +89,7 @@ export function sshArgs(options: SshOptions): string[] {
   set("ClearAllForwardings", "yes");
   set("PermitLocalCommand", "no");
   set("ControlMaster", "no");
-  set("ServerAliveInterval", options.keepaliveInterval ?? 15);
+  set("ServerAliveInterval", Math.ceil(options.keepaliveInterval ?? 15));
   set("ServerAliveCountMax", options.keepaliveCount ?? 3);
   set("ConnectTimeout", Math.ceil((options.connectTimeout ?? 30_000) / 1000));
   args.push("--", hostname);
