@@ -1,0 +1,182 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import fc from "fast-check";
+import {
+  CodecError,
+  costOf,
+  decode,
+  encode,
+  Inflow,
+  Magic,
+  MAX_PIECE,
+  MAX_WINDOW,
+  Message,
+  type MessageFields,
+  Outflow,
+  Piece,
+  WINDOW,
+} from "../../core/mod.ts";
+
+/** Both ends of a flow, with what is between them in hand. */
+function flow({ window = WINDOW, room = Infinity, maxSize = 1 << 27 } = {}) {
+  const pieces: Message[] = [];
+  const post = (fields: MessageFields, frame?: Uint8Array) =>
+    void pieces.push(new Message(fields, frame));
+  const out = new Outflow(
+    post,
+    (value, headroom) => encode(value, { headroom }),
+    window,
+  );
+  let held = 0;
+  const inflow = new Inflow({
+    grant: (credit) => out.grant(credit),
+    decode: (data) => decode(data),
+    grow: (bytes) => {
+      if (held + bytes > room) return false;
+      held += bytes;
+      return true;
+    },
+    maxSize,
+  }, window);
+  const deliver = (count = Infinity) => {
+    for (const piece of pieces.splice(0, count)) inflow.push(piece);
+  };
+  return { out, inflow, pieces, deliver, held: () => held };
+}
+
+/** Bytes that have left and were not taken. */
+function under(pieces: Message[]): number {
+  return pieces.reduce((sum, { size }) => sum + costOf(size - 1), 0);
+}
+
+Deno.test("a writer stops when its credit is used, and goes on when it comes back", async () => {
+  const { out, inflow, pieces, deliver } = flow();
+  let written = 0;
+  const chunk = new Uint8Array(10_000);
+  const writing = (async () => {
+    for (; written < 200; written++) await out.write(chunk);
+    out.end();
+  })();
+  await new Promise((resolve) => setTimeout(resolve));
+  assert(under(pieces) >= WINDOW && under(pieces) < WINDOW + MAX_PIECE);
+  let read = 0;
+  while (true) {
+    deliver();
+    const step = await inflow.next();
+    if (step.done) break;
+    read += (step.value as Uint8Array).length;
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  await writing;
+  assertEquals(read, 200 * 10_000);
+});
+
+Deno.test("the window grows for a reader that keeps up, as far as there is room", async () => {
+  for (
+    const [room, expected] of [[Infinity, MAX_WINDOW], [WINDOW, 2 * WINDOW]]
+  ) {
+    const { out, inflow, deliver, held } = flow({ room: room! });
+    for (let i = 0; i < 2000; i++) {
+      await out.write(new Uint8Array(MAX_PIECE));
+      deliver();
+      await inflow.next();
+    }
+    assertEquals(inflow.window, expected);
+    inflow.close();
+    assertEquals(held(), 0);
+  }
+});
+
+Deno.test("whatever is written arrives as it was, however large, however late", async () => {
+  // Numbers stand for what is large, so that a failure can be read.
+  const value = fc.oneof(
+    fc.string({ maxLength: 20 }),
+    fc.record({ text: fc.nat(200_000) }),
+    fc.record({ bytes: fc.nat(200_000) }),
+  );
+  const made = (value: string | { text: number } | { bytes: number }) =>
+    typeof value === "string"
+      ? value
+      : "text" in value
+      ? "x".repeat(value.text)
+      : new Uint8Array(value.bytes).fill(value.bytes);
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(value, { maxLength: 12 }),
+      fc.infiniteStream(fc.nat(4)),
+      async (recipes, late) => {
+        const values = recipes.map(made);
+        const { out, inflow, pieces, deliver } = flow();
+        const writing = (async () => {
+          for (const value of values) await out.write(value);
+          out.end();
+        })();
+        const got: unknown[] = [];
+        const reading = (async () => {
+          for (;;) {
+            const step = await inflow.next();
+            if (step.done) return;
+            got.push(step.value);
+          }
+        })();
+        let over = false;
+        void reading.then(() => over = true);
+        while (!over) {
+          assert(under(pieces) < inflow.window + 2 * MAX_PIECE);
+          deliver(late.next().value!);
+          await new Promise((resolve) => setTimeout(resolve));
+        }
+        await writing;
+        // Streams of bytes are cut anywhere.
+        const flat = (list: unknown[]) =>
+          list.reduce<unknown[]>((flat, item) => {
+            if (!(item instanceof Uint8Array)) flat.push(item);
+            else if (item.length > 0) {
+              const last = flat.at(-1);
+              const parts = last instanceof Uint8Array
+                ? [flat.pop(), item]
+                : [item];
+              const all = parts.flatMap((p) => [...p as Uint8Array]);
+              flat.push(new Uint8Array(all));
+            }
+            return flat;
+          }, []);
+        assertEquals(flat(got), flat(values));
+      },
+    ),
+    { numRuns: 12 },
+  );
+});
+
+Deno.test("a failure comes behind what was sent", async () => {
+  const { out, inflow, deliver } = flow();
+  await out.write(1);
+  out.fail(new RangeError("no more"));
+  deliver();
+  assertEquals(await inflow.next(), { done: false, value: 1 });
+  assertThrows(() => inflow.next(), RangeError, "no more");
+  await assertRejects(() => out.write(2), RangeError, "no more");
+});
+
+Deno.test("a reason that cannot cross is said in words", () => {
+  const { out, inflow, deliver } = flow();
+  const reason = Object.assign(new TypeError("with a function"), { fn() {} });
+  out.fail(reason);
+  deliver();
+  const error = assertThrows(() => inflow.next(), Error, "with a function");
+  assertEquals(error.name, "TypeError");
+});
+
+Deno.test("what no sender sends is refused", () => {
+  const piece = (...bytes: number[]) =>
+    new Message({ magic: Magic.FLOW, data: new Uint8Array(bytes) });
+  assertThrows(() => flow().inflow.push(piece(9)), CodecError, "kind 9");
+  assertThrows(() => flow().inflow.push(piece()), CodecError, "kind");
+  assertThrows(() => flow().inflow.push(piece(Piece.VALUE, 0x3f)), CodecError);
+  const greedy = flow({ window: 2048 }).inflow;
+  greedy.push(piece(Piece.BYTES, 1));
+  greedy.push(piece(Piece.BYTES, 1));
+  assertThrows(() => greedy.push(piece(Piece.BYTES, 1)), CodecError, "credit");
+  const long = flow({ maxSize: 2 }).inflow;
+  long.push(piece(Piece.MORE, 1, 2));
+  assertThrows(() => long.push(piece(Piece.MORE, 1)), CodecError, "too large");
+});
