@@ -35,6 +35,11 @@ export class CallScope {
     return (this.#controller ??= new AbortController()).signal;
   }
 
+  /** Whether the signal has fired. */
+  get aborted(): boolean {
+    return this.#controller?.signal.aborted ?? false;
+  }
+
   /** Fires the signal. Made first if need be: who asks later must see it. */
   abort(reason: unknown): void {
     (this.#controller ??= new AbortController()).abort(reason);

@@ -96,10 +96,31 @@ export class Dispatcher {
       return this.#queue(`${message.srcId}:${chain}`, message, called, args);
     }
     if (called.found) return this.#run(called.found, message, args);
+    const scope = this.#wait(message);
     this.#find(called).then(
-      (found) => this.#run(found, message, args),
-      (error) => this.#fail(message, error),
+      (found) => {
+        if (!this.#ready(scope)) return;
+        this.#run(found, message, args, scope);
+      },
+      (error) => {
+        this.#ready(scope);
+        this.#fail(message, error);
+      },
     );
+  }
+
+  /** A call that cannot begin yet can be cancelled all the same. */
+  #wait(message: Message): CallScope {
+    const scope = new CallScope(this.#router, message);
+    if (message.replyTo !== 0) this.#running.set(keyOf(message), scope);
+    return scope;
+  }
+
+  /** Its turn has come; answers whether it is still wanted. */
+  #ready(scope: CallScope): boolean {
+    const key = keyOf(scope.message);
+    if (this.#running.get(key) === scope) this.#running.delete(key);
+    return !scope.aborted;
   }
 
   #calledBy(srcId: number, [, id, , url, name]: CallPayload): Called {
@@ -118,17 +139,21 @@ export class Dispatcher {
       this.#chains.set(key, chain);
     }
     const { tail } = chain;
+    const scope = this.#wait(message);
     chain.tail = new Promise((done) => {
       tail.then(async () => {
         const fail = (error: unknown) => {
+          this.#ready(scope);
           chain.failed ??= toCallError(error, this.#router.path);
           this.#fail(message, chain.failed);
           done();
         };
-        if (chain.failed) return fail(chain.failed);
         try {
+          if (chain.failed) throw chain.failed;
           const found = await this.#find(called);
-          this.#run(found, message, args, done, fail);
+          // Cancelled before its turn: it never runs, and nobody waits for it.
+          if (!this.#ready(scope)) return done();
+          this.#run(found, message, args, scope, done, fail);
         } catch (error) {
           fail(error);
         }
@@ -151,11 +176,11 @@ export class Dispatcher {
     { fn, self }: Found,
     message: Message,
     args: unknown[],
+    scope: CallScope = new CallScope(this.#router, message),
     done?: () => void,
     failed?: (error: unknown) => void,
   ): void {
-    const scope = new CallScope(this.#router, message);
-    const key = `${message.srcId}:${message.replyTo}`;
+    const key = keyOf(message);
     const fail = failed ?? ((error: unknown) => this.#fail(message, error));
     const succeed = (value: unknown) => {
       try {
@@ -219,6 +244,11 @@ export class Dispatcher {
     }
     replyFailure(router, message, failure);
   }
+}
+
+/** What a call is known by: who waits for its answer, and where. */
+function keyOf({ srcId, replyTo }: Message): string {
+  return `${srcId}:${replyTo}`;
 }
 
 /** Whether nothing in a result can be live. */

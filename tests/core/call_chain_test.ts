@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import type { LogRecord } from "../../core/mod.ts";
 import { CallChain, CallError, DisconnectedError, Router } from "../../mod.ts";
+import { tally, untilCancelled } from "../conformance/live_remote.ts";
 import { openPair } from "../fixtures/pair.ts";
 
 const quiet = { onLog() {} };
@@ -93,6 +94,38 @@ Deno.test("with() puts a call into a chain as well", async () => {
   using chain = new CallChain(context);
   await assertRejects(() => context.with({ chain }).call(fail), CallError);
   await assertRejects(() => chain.call(quick, "never"), CallError, "broken");
+});
+
+Deno.test("a call of a chain that is cancelled before its turn does not run", async () => {
+  await using router = new Router(quiet);
+  const { context } = await openPair(router);
+  using chain = new CallChain(context);
+  const { steps, gate } = shared();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const first = chain.call(slow);
+  const second = context.with({ chain, signal }).call(quick, "second");
+  const third = chain.call(quick, "third");
+  await context.ping();
+  controller.abort(new RangeError("never mind"));
+  await assertRejects(() => second, RangeError, "never mind");
+  gate.resolve();
+  await first;
+  assertEquals(await third, "third");
+  assertEquals(steps, ["slow begins", "slow ends", "third"]);
+});
+
+Deno.test("a call that is cancelled while its module is on the way does not run", async () => {
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const controller = new AbortController();
+  const { signal } = controller;
+  const call = context.with({ signal }).call(untilCancelled);
+  // The answer to this comes when the call is there, and its module is not.
+  await Promise.race([context.call(Math.max, 1), call]);
+  controller.abort();
+  await assertRejects(() => call);
+  assertEquals((await context.call(tally)).produced, 0);
 });
 
 Deno.test("the loss of the context ends every call of a chain", async () => {
