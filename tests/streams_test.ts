@@ -1,0 +1,197 @@
+/** Streams through real processes: memory, fairness, and what breaks them. */
+import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import { type Context, DisconnectedError, Router } from "../mod.ts";
+import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
+
+const MIB = 1024 * 1024;
+
+/** Bytes without end, or so many of them. */
+function zeros(total = Infinity): ReadableStream<Uint8Array> {
+  const chunk = new Uint8Array(64 * 1024);
+  let left = total;
+  return new ReadableStream({
+    pull(controller) {
+      if (left <= 0) return controller.close();
+      left -= chunk.length;
+      controller.enqueue(chunk);
+    },
+  }, { highWaterMark: 0 });
+}
+
+/** Reads so many bytes a second, and says at the end how many there were. */
+async function readSlowly(
+  stream: ReadableStream<Uint8Array>,
+  perSecond: number,
+): Promise<number> {
+  const begin = performance.now();
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.length;
+    const ahead = size / perSecond * 1000 - (performance.now() - begin);
+    if (ahead > 5) await new Promise((resolve) => setTimeout(resolve, ahead));
+  }
+  return size;
+}
+
+async function drain(stream: ReadableStream<Uint8Array>): Promise<number> {
+  let size = 0;
+  for await (const chunk of stream) size += chunk.length;
+  return size;
+}
+
+function rss(): number {
+  return Deno.memoryUsage().rss;
+}
+
+/** Three hops, one behind the other. */
+async function hops(router: Router): Promise<[Context, Context, Context]> {
+  const first = await router.local();
+  const second = await router.local({ via: first });
+  return [first, second, await router.local({ via: second })];
+}
+
+Deno.test("a slow reader behind three hops costs nobody memory, and small calls pass", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const all = await hops(router);
+  const last = all[2];
+  // Warm: code is loaded, and the heap has its size.
+  await last.call(readSlowly, zeros(64 * MIB), 1e12);
+  const before = [rss(), ...await Promise.all(all.map((c) => c.call(rss)))];
+  const size = 300 * MIB;
+  let done = false;
+  const call = last.call(readSlowly, zeros(size), 100e6)
+    .finally(() => done = true);
+  let slowest = 0;
+  let grown = before.map(() => 0);
+  while (!done) {
+    const begin = performance.now();
+    const now = [rss(), ...await Promise.all(all.map((c) => c.call(rss)))];
+    slowest = Math.max(slowest, performance.now() - begin);
+    grown = grown.map((g, i) => Math.max(g, now[i]! - before[i]!));
+  }
+  assertEquals(await call, size);
+  for (const bytes of grown) assertLess(bytes, 64 * MIB, String(grown));
+  // Far less than what waits at any time takes; machines are noisy.
+  assertLess(slowest, 1000);
+});
+
+Deno.test("of a hundred streams one is not read; the others all arrive", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const context = await router.local();
+  const size = 4 * MIB;
+  const stuck = context.call(
+    (stream: ReadableStream<Uint8Array>) =>
+      // Held, and not read.
+      new Promise(() => Object.assign(globalThis, { stream })),
+    zeros(),
+  );
+  const failed = assertRejects(() => stuck, DisconnectedError);
+  const sizes = await Promise.all(
+    Array.from({ length: 99 }, () => context.call(drain, zeros(size))),
+  );
+  assertEquals(sizes, new Array(99).fill(size));
+  // And in the other direction.
+  const idle = await context.call(zeros);
+  const back = await Promise.all(
+    Array.from(
+      { length: 99 },
+      async () => await drain(await context.call(zeros, size)),
+    ),
+  );
+  assertEquals(back, new Array(99).fill(size));
+  await idle.cancel();
+  await context.shutdown();
+  await failed;
+});
+
+Deno.test("a small call does not wait for a large one, at any hop", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const last = (await hops(router))[2];
+  let done = false;
+  const large = last.call(
+    (bytes: Uint8Array) => bytes,
+    new Uint8Array(64 * MIB),
+  )
+    .then(({ length }) => {
+      done = true;
+      return length;
+    });
+  let calls = 0;
+  for (; !done; calls++) {
+    assertEquals(await last.call(Math.max, 1, calls), Math.max(1, calls));
+  }
+  assertEquals(await large, 64 * MIB);
+  assert(calls > 10, `${calls} calls meanwhile`);
+});
+
+for (const killed of [0, 1, 2]) {
+  Deno.test(`SIGKILL of hop ${killed + 1} of three ends a transfer on both sides`, async () => {
+    await using _ = await noLeaks();
+    await using router = new Router({ onLog() {} });
+    const all = await hops(router);
+    const pids = await Promise.all(all.map((c) => c.call(() => Deno.pid)));
+    const last = all[2];
+    const started = Promise.withResolvers<void>();
+    const cancelled = Promise.withResolvers<unknown>();
+    let chunks = 0;
+    const source = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        controller.enqueue(new Uint8Array(64 * 1024));
+        if (++chunks === 50) started.resolve();
+      },
+      cancel: (reason) => cancelled.resolve(reason),
+    });
+    const sent = assertRejects(
+      () => last.call(drain, source),
+      DisconnectedError,
+    );
+    const taken = assertRejects(
+      async () => await drain(await last.call(zeros)),
+      DisconnectedError,
+    );
+    await started.promise;
+    Deno.kill(pids[killed]!, "SIGKILL");
+    const kind = killed === 2 ? "signal" : "route";
+    for (const { reason, path } of [await sent, await taken]) {
+      assertEquals([reason.kind, path], [kind, last.path], reason.message);
+    }
+    const reason = await cancelled.promise;
+    assert(reason instanceof DisconnectedError, String(reason));
+    await Promise.all(
+      pids.slice(killed).map((pid) => goneWithin(pid, 2000)),
+    );
+  });
+}
+
+Deno.test("siblings stream to each other, and learn of each other's end", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const [one, other] = await Promise.all([router.local(), router.local()]);
+  const stream = await one!.call(
+    async (other: Context) =>
+      await other.call((total: number) => {
+        let left = total;
+        return new ReadableStream<Uint8Array>({
+          pull(controller) {
+            if (left <= 0) return controller.close();
+            left -= 50_000;
+            controller.enqueue(new Uint8Array(50_000));
+          },
+        });
+      }, 5_000_000),
+    other!,
+  ).catch((error) => error);
+  // Contexts take calls of their parents only: a sibling is refused.
+  assert(stream instanceof Error);
+  // A stream that the master hands on goes on through it.
+  const from = await one!.call(zeros, 20 * MIB);
+  assertEquals(await other!.call(drain, from), 20 * MIB);
+  const endless = await one!.call(zeros);
+  const call = assertRejects(() => other!.call(drain, endless));
+  await one!.ping();
+  await one!.shutdown();
+  await call;
+});
