@@ -5,6 +5,12 @@
  */
 import { type Context, Router } from "../../mod.ts";
 import { lines } from "../fixtures/programs.ts";
+import {
+  floorOfStreams,
+  ourStreams,
+  stopStreams,
+  type StreamFigure,
+} from "./streams.ts";
 import { echo, noop, resident } from "./tasks.ts";
 
 /** What is measured. */
@@ -18,7 +24,8 @@ export type Figure =
   | "fifty"
   | "resident"
   | "hops"
-  | "hops_p50";
+  | "hops_p50"
+  | StreamFigure;
 
 /** Somebody who is measured. */
 export interface Contender extends AsyncDisposable {
@@ -47,6 +54,10 @@ async function timed(
 const quantile = (times: number[], figure: Figure) =>
   times[Math.floor(times.length * (figure === "p99" ? 0.99 : 0.5))]! * 1000;
 
+function isOfStreams(figure: Figure): figure is StreamFigure {
+  return /^(stream|idle|loaded)/.test(figure);
+}
+
 const MIB = 1024 * 1024;
 const random = new Uint8Array(MIB);
 for (let i = 0; i < MIB; i += 65536) {
@@ -55,7 +66,8 @@ for (let i = 0; i < MIB; i += 65536) {
 
 /** This library. */
 export function ours(): Contender {
-  async function measure(figure: Figure): Promise<number> {
+  async function measure(figure: Figure): Promise<number | undefined> {
+    if (isOfStreams(figure)) return await ourStreams(figure);
     await using router = new Router({ onLog() {} });
     const open = async (via?: Context) =>
       await router.local({ ...(via ? { via } : {}) });
@@ -109,7 +121,7 @@ export function ours(): Contender {
   return {
     name: "mitogen for Deno",
     measure,
-    [Symbol.asyncDispose]: () => Promise.resolve(),
+    [Symbol.asyncDispose]: stopStreams,
   };
 }
 
@@ -131,6 +143,7 @@ export function floor(): Contender {
       stdout: "piped",
     }).spawn();
   async function measure(figure: Figure): Promise<number | undefined> {
+    if (isOfStreams(figure)) return await floorOfStreams(figure);
     if (figure === "connect") {
       // An empty program, from start to end.
       return median(

@@ -31,6 +31,12 @@ const FIGURES: Record<Figure, [what: string, unit: string, more: boolean]> = {
   resident: ["memory of a child", "MiB", false],
   hops: ["three hops: connect and first call", "ms", false],
   hops_p50: ["three hops: no-op call, p50", "us", false],
+  stream: ["256 MiB one way (floor: a pipe)", "MiB/s", true],
+  stream_hops: ["256 MiB one way through three hops", "MiB/s", true],
+  stream_ssh: ["256 MiB one way over ssh (floor: `ssh cat`)", "MiB/s", true],
+  idle_p50: ["three hops, idle: no-op call, p50", "us", false],
+  loaded_p50: ["three hops, 50 MB/s: no-op call, p50", "us", false],
+  loaded_p99: ["three hops, 50 MB/s: no-op call, p99", "us", false],
 };
 
 const quick = Deno.args.includes("--quick");
@@ -119,11 +125,29 @@ const GOALS: [goal: string, figure: Figure, name: string, limit: number][] = [
   ],
   ["connect at most twice an empty `deno run`", "connect", "floor", 2],
   ["50 contexts faster than python3-mitogen", "fifty", "python3-mitogen", 1],
+  ["a stream at least 0.8 of a bare pipe", "stream", "floor", 1 / 0.8],
+  ["a stream above python3-execnet", "stream", "python3-execnet", 1],
+  ["over ssh at least 0.9 of `ssh cat`", "stream_ssh", "floor", 1 / 0.9],
 ];
 console.log("");
 for (const [goal, figure, name, limit] of GOALS) {
   const ratio = against(figure, name);
   if (ratio === undefined) continue;
+  console.log(
+    `- ${ratio <= limit ? "reached" : "NOT reached"}: ${goal} (${
+      ratio.toFixed(2)
+    }, limit ${limit})`,
+  );
+}
+/** Goals that compare two figures of our own. */
+const INNER: [goal: string, a: Figure, b: Figure, limit: number][] = [
+  ["three hops at least a third of one", "stream", "stream_hops", 3],
+  ["a call under load below ten times idle", "loaded_p50", "idle_p50", 10],
+];
+for (const [goal, a, b, limit] of INNER) {
+  const [first, second] = [of(a, us!), of(b, us!)];
+  if (first === undefined || second === undefined) continue;
+  const ratio = first / second;
   console.log(
     `- ${ratio <= limit ? "reached" : "NOT reached"}: ${goal} (${
       ratio.toFixed(2)

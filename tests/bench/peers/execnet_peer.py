@@ -8,6 +8,12 @@ import execnet
 
 SPEC = 'popen//python=/usr/bin/python3'
 ECHO = 'for item in channel: channel.send(item)'
+DRAIN = '''
+size = 0
+while size < 268435456:
+    size += len(channel.receive())
+channel.send(size)
+'''
 RESIDENT = '''
 with open('/proc/self/status') as status:
     channel.send([int(line.split()[1]) for line in status if line.startswith('VmRSS')][0])
@@ -44,6 +50,14 @@ def figure(name):
             return time.perf_counter() - begin
         if name == 'resident':
             return execnet.makegateway(SPEC).remote_exec(RESIDENT).receive() / 1024
+        if name == 'stream':
+            channel = execnet.makegateway(SPEC).remote_exec(DRAIN)
+            data = os.urandom(1 << 16)
+            begin = time.perf_counter()
+            for _ in range(4096):
+                channel.send(data)
+            channel.receive()
+            return 256 / (time.perf_counter() - begin)
         if name not in ('p50', 'p99', 'pipelined', 'echo'):
             return None
         channel = first()

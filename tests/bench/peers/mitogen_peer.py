@@ -18,6 +18,10 @@ def echo(data):
     return data
 
 
+def swallow(data):
+    return len(data)
+
+
 def resident():
     with open('/proc/self/status') as status:
         return [int(line.split()[1]) for line in status if line.startswith('VmRSS')][0] / 1024
@@ -74,9 +78,33 @@ def figure(name):
             context.call(noop)
             return (time.perf_counter() - begin) * 1e3
         context = router.local()
-        if name == 'hops_p50':
+        if name in ('hops_p50', 'stream_hops', 'idle_p50', 'loaded_p50', 'loaded_p99'):
             context = router.local(via=router.local(via=context))
         context.call(noop)
+        if name in ('stream', 'stream_hops'):
+            # It has no streams: messages of the size that its file service sends.
+            data = os.urandom(1 << 17)
+            begin = time.perf_counter()
+            for reply in [context.call_async(swallow, data) for _ in range(512)]:
+                reply.get().unpickle()
+            return 64 / (time.perf_counter() - begin)
+        if name == 'idle_p50':
+            return statistics.median(timed(lambda: context.call(noop), 1000)) * 1e6
+        if name in ('loaded_p50', 'loaded_p99'):
+            # 50 MB a second, as far as it keeps up.
+            data = os.urandom(1 << 17)
+            replies, times = [], []
+            begin = time.perf_counter()
+            while time.perf_counter() - begin < 2:
+                while len(replies) * len(data) < 50e6 * (time.perf_counter() - begin):
+                    replies.append(context.call_async(swallow, data))
+                before = time.perf_counter()
+                context.call(noop)
+                times.append(time.perf_counter() - before)
+            for reply in replies:
+                reply.get()
+            times.sort()
+            return times[int(len(times) * (0.99 if name == 'loaded_p99' else 0.5))] * 1e6
         if name in ('p50', 'p99', 'hops_p50'):
             times = timed(lambda: context.call(noop), 2000)
             return times[int(len(times) * (0.99 if name == 'p99' else 0.5))] * 1e6
