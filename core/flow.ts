@@ -66,6 +66,11 @@ export class Outflow {
   readonly #encode: EncodeValue;
   #credit: number;
   #stopped: { reason: unknown } | undefined;
+  /** Pieces that the link has not taken yet. */
+  #unwritten = 0;
+  /** A piece that has room for more bytes, and where they go. */
+  #held: Uint8Array | undefined;
+  #end = 0;
   #wake: PromiseWithResolvers<void> | undefined;
 
   /** @param credit what it may send before it is told more */
@@ -113,29 +118,68 @@ export class Outflow {
 
   #piece(frame: Uint8Array): void {
     this.#credit -= costOf(frame.length - HEADER_SIZE - 1);
-    this.#post({ magic: Magic.FLOW }, frame);
+    this.#unwritten++;
+    this.#post({ magic: Magic.FLOW, written: this.#written }, frame);
+  }
+
+  /** When the link has taken all that was sent, it gets what was held back. */
+  readonly #written = (): void => {
+    if (--this.#unwritten === 0 && !this.#stopped) this.#flush();
+  };
+
+  /** Sends the bytes that were held back. */
+  #flush(): void {
+    const frame = this.#held;
+    if (!frame) return;
+    this.#held = undefined;
+    this.#piece(frame.subarray(0, this.#end));
   }
 
   /**
-   * Sends bytes, or a value; resolves when they have left.
+   * Sends bytes, or a value; resolves when they have left or are held back for
+   * a moment.
    *
    * @throws {CodecError} when the value cannot cross
    */
-  async write(chunk: unknown): Promise<void> {
-    if (chunk instanceof Uint8Array) {
-      for (let at = 0; at < chunk.length; at += MAX_PIECE) {
-        const wait = this.ready();
-        if (wait) await wait;
-        const part = chunk.subarray(at, at + MAX_PIECE);
-        const frame = pieceFrame(Piece.BYTES, part.length);
-        frame.set(part, HEADER_SIZE + 1);
+  write(chunk: unknown): Promise<void> | undefined {
+    return chunk instanceof Uint8Array
+      ? this.#bytes(chunk)
+      : this.#value(chunk);
+  }
+
+  /**
+   * Pieces are as large as they may be, since they fill a pipe just so: what is
+   * left of a chunk waits for the next one, as long as the link is busy.
+   */
+  #bytes(chunk: Uint8Array): Promise<void> | undefined {
+    for (let at = 0; at < chunk.length;) {
+      const wait = this.ready();
+      if (wait) return wait.then(() => this.#bytes(chunk.subarray(at)));
+      const left = chunk.length - at;
+      if (!this.#held && left < MAX_PIECE && this.#unwritten === 0) {
+        const frame = pieceFrame(Piece.BYTES, left);
+        frame.set(chunk.subarray(at), HEADER_SIZE + 1);
         this.#piece(frame);
+        return undefined;
       }
-      return;
+      if (!this.#held) {
+        this.#held = pieceFrame(Piece.BYTES, MAX_PIECE);
+        this.#end = HEADER_SIZE + 1;
+      }
+      const part = chunk.subarray(at, at + this.#held.length - this.#end);
+      this.#held.set(part, this.#end);
+      this.#end += part.length;
+      at += part.length;
+      if (this.#end === this.#held.length) this.#flush();
     }
+    return undefined;
+  }
+
+  async #value(value: unknown): Promise<void> {
     const wait = this.ready();
     if (wait) await wait;
-    const whole = this.#encode(chunk, HEADER_SIZE + 1);
+    this.#flush();
+    const whole = this.#encode(value, HEADER_SIZE + 1);
     const size = whole.length - HEADER_SIZE - 1;
     if (size <= MAX_PIECE) {
       whole[HEADER_SIZE] = Piece.VALUE;
@@ -155,6 +199,7 @@ export class Outflow {
   /** Says that nothing more will come. */
   end(): void {
     if (!this.#stopped) {
+      this.#flush();
       this.#post({ magic: Magic.FLOW }, pieceFrame(Piece.END, 0));
     }
     this.stop(new TypeError("Cannot write: the stream has ended"));
@@ -163,6 +208,7 @@ export class Outflow {
   /** Says that nothing more will come, and why; in order after what was sent. */
   fail(reason: unknown): void {
     if (!this.#stopped) {
+      this.#flush();
       const frame = encodeReason(reason, this.#encode, HEADER_SIZE + 1);
       frame[HEADER_SIZE] = Piece.ERROR;
       this.#post({ magic: Magic.FLOW }, frame);

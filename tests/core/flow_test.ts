@@ -38,7 +38,10 @@ function flow({ window = WINDOW, room = Infinity, maxSize = 1 << 27 } = {}) {
     maxSize,
   }, window);
   const deliver = (count = Infinity) => {
-    for (const piece of pieces.splice(0, count)) inflow.push(piece);
+    for (const piece of pieces.splice(0, count)) {
+      piece.written?.();
+      inflow.push(piece);
+    }
   };
   return { out, inflow, pieces, deliver, held: () => held };
 }
@@ -68,6 +71,30 @@ Deno.test("a writer stops when its credit is used, and goes on when it comes bac
   }
   await writing;
   assertEquals(read, 200 * 10_000);
+});
+
+Deno.test("what is left of a chunk waits for the next one while the link is busy", async () => {
+  const { out, inflow, pieces, deliver } = flow();
+  const sizes = () => pieces.map(({ size }) => size - 1);
+  await out.write(new Uint8Array(10));
+  // The link has not taken it: what follows is joined.
+  await out.write(new Uint8Array(20));
+  await out.write(new Uint8Array(30));
+  assertEquals(sizes(), [10]);
+  deliver();
+  assertEquals(sizes(), [50]);
+  await out.write(new Uint8Array(MAX_PIECE + 5));
+  assertEquals(sizes(), [50, MAX_PIECE]);
+  await out.write("a value");
+  out.end();
+  assertEquals(sizes().slice(0, 3), [50, MAX_PIECE, 5]);
+  deliver();
+  const got: unknown[] = [];
+  for (let step = await inflow.next(); !step.done; step = await inflow.next()) {
+    const { value } = step;
+    got.push(value instanceof Uint8Array ? value.length : value);
+  }
+  assertEquals(got, [10, 50, MAX_PIECE, 5, "a value"]);
 });
 
 Deno.test("the window grows for a reader that keeps up, as far as there is room", async () => {
@@ -154,7 +181,8 @@ Deno.test("a failure comes behind what was sent", async () => {
   deliver();
   assertEquals(await inflow.next(), { done: false, value: 1 });
   assertThrows(() => inflow.next(), RangeError, "no more");
-  await assertRejects(() => out.write(2), RangeError, "no more");
+  assertThrows(() => out.write(new Uint8Array(2)), RangeError, "no more");
+  await assertRejects(async () => await out.write(2), RangeError, "no more");
 });
 
 Deno.test("a reason that cannot cross is said in words", () => {
