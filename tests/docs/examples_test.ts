@@ -2,7 +2,12 @@
 import { assert, assertEquals } from "@std/assert";
 
 const root = new URL("../../", import.meta.url);
-const pages = ["README.md", "docs/getting-started.md"];
+const pages = [
+  "README.md",
+  "docs/getting-started.md",
+  "docs/processes.md",
+  "docs/streams.md",
+];
 
 /** Numbers that are measured differ from run to run. */
 function steady(text: string): string {
