@@ -1,7 +1,7 @@
 import { type CodecError, decode, encode } from "./codec.ts";
 import type { Context } from "./context.ts";
 import { ChannelError, fromDead } from "./errors.ts";
-import { encodeReason, type EncodeValue, type Post } from "./flow.ts";
+import { Budget, encodeReason, type EncodeValue, type Post } from "./flow.ts";
 import { Handle, HEADER_SIZE, Magic } from "./frame.ts";
 import { Message } from "./message.ts";
 import type { Router } from "./router.ts";
@@ -10,10 +10,16 @@ import type { Router } from "./router.ts";
 export const CLOSED = "it was closed on the other side";
 
 /** Live things that one other context may have sent here. */
-const MAX_PEERS = 20_000;
+const MAX_PEERS = 5_000;
+
+/**
+ * Bytes that may wait, unread, in all that came over one link: what is granted
+ * beyond the least, and the least of some 190 streams.
+ */
+const MAX_UNREAD = 40 * 1024 * 1024;
 
 /** Bytes that all readers of a context together may hold beyond the least. */
-const MAX_GROWTH = 32 * 1024 * 1024;
+const MAX_GROWTH = 16 * 1024 * 1024;
 
 /**
  * One end of something live that crosses between two contexts: a stream, an
@@ -126,6 +132,7 @@ export class Ends {
   #other = -1;
   #fresh: End[] | undefined;
   #growth = MAX_GROWTH;
+  readonly #budgets = new WeakMap<object, Budget>();
 
   /** Made by the router. */
   constructor(router: Router) {
@@ -215,6 +222,14 @@ export class Ends {
   /** The router is gone: everything has ended. */
   close(error: unknown): void {
     for (const id of [...this.#peers.keys()]) this.lost(id, error);
+  }
+
+  /** What waits of the streams that come the same way as a context. */
+  budgetOf(id: number): Budget {
+    const link = this.router.routeTo(id) ?? this.router.parentLink ?? this;
+    let budget = this.#budgets.get(link);
+    if (!budget) this.#budgets.set(link, budget = new Budget(MAX_UNREAD));
+    return budget;
   }
 
   /** Asks for room to hold so many bytes more. Give it back with less than 0. */

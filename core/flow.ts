@@ -31,7 +31,7 @@ export const Piece = {
 } as const;
 
 /** Credit that every stream begins with, in bytes. */
-export const WINDOW: number = 256 * 1024;
+export const WINDOW: number = 128 * 1024;
 
 /** Credit of a reader that keeps up grows to this, in bytes. */
 export const MAX_WINDOW: number = 4 * 1024 * 1024;
@@ -87,7 +87,9 @@ export class Outflow {
 
   /** Takes credit from the other end. */
   grant(credit: number): void {
-    this.#credit += credit;
+    // No reader has more: one that says so would fill this memory with what
+    // the link does not take.
+    this.#credit = Math.min(this.#credit + credit, MAX_WINDOW);
     if (this.#credit > 0) this.#wake?.resolve();
   }
 
@@ -253,9 +255,55 @@ export interface InflowHost {
   decode(data: Uint8Array): unknown;
   /** Asks for room to hold more than before; answers whether it is there. */
   grow(bytes: number): boolean;
+  /** Where what it holds is counted. */
+  budget: Budget;
   /** Limit of one value, in bytes. */
   maxSize: number;
 }
+
+/** What all flows of one neighbour may hold together. */
+export class Budget {
+  #left: number;
+
+  /** @param limit in bytes */
+  constructor(limit: number) {
+    this.#left = limit;
+  }
+
+  /**
+   * Takes some of it, or gives it back with less than 0.
+   *
+   * @throws {CodecError} when nothing is left
+   */
+  take(bytes: number): void {
+    if (bytes > this.#left) {
+      throw new CodecError(
+        "Cannot take more: too much waits in streams that nobody reads",
+      );
+    }
+    this.#left -= bytes;
+  }
+}
+
+/** What one flow has taken of a budget. */
+class Account {
+  readonly #budget: Budget;
+  held = 0;
+
+  constructor(budget: Budget) {
+    this.#budget = budget;
+  }
+
+  take(bytes: number): void {
+    this.#budget.take(bytes);
+    this.held += bytes;
+  }
+}
+
+/** A stream that is dropped without having been read gives back what it held. */
+const dropped = new FinalizationRegistry<Account>((account) =>
+  account.take(-account.held)
+);
 
 /** The receiving end of a flow: a queue with one reader. */
 export class Inflow {
@@ -269,10 +317,13 @@ export class Inflow {
   #grown = 0;
   #end: { error?: unknown } | undefined;
   #waiter: PromiseWithResolvers<Step> | undefined;
+  readonly #account: Account;
 
   /** @param window what the sender may send before it is told more */
   constructor(host: InflowHost, window: number) {
     this.#host = host;
+    this.#account = new Account(host.budget);
+    dropped.register(this, this.#account);
     this.#window = this.#allowed = window;
   }
 
@@ -324,6 +375,7 @@ export class Inflow {
         if (this.#partial > this.#host.maxSize) {
           throw new CodecError("Cannot take a value: it is too large");
         }
+        this.#account.take(body.length);
         this.#parts.push(body);
         // Nobody can take it before the rest is here.
         return this.#done(cost);
@@ -331,6 +383,7 @@ export class Inflow {
         const whole = this.#parts.length === 0
           ? body
           : concat([...this.#parts, body], this.#partial + body.length);
+        this.#account.take(-this.#partial);
         this.#parts = [];
         this.#partial = 0;
         return this.#give(this.#host.decode(whole), cost);
@@ -342,6 +395,7 @@ export class Inflow {
   #give(value: unknown, cost: number): void {
     const waiter = this.#waiter;
     if (!waiter) {
+      this.#account.take(cost);
       this.#queue.push({ value, cost });
       return;
     }
@@ -381,6 +435,7 @@ export class Inflow {
 
   /** Forgets what waits, and gives back the room that it had. */
   discard(): void {
+    this.#account.take(-this.#account.held);
     this.#queue = [];
     this.#parts = [];
     this.close();
@@ -400,6 +455,7 @@ export class Inflow {
   next(): Step | Promise<Step> {
     const item = this.#queue.shift();
     if (item) {
+      this.#account.take(-item.cost);
       this.#done(item.cost);
       return { done: false, value: item.value };
     }

@@ -34,7 +34,7 @@ export interface RemoteCommandOptions {
   /**
    * What it prints: `"piped"` for {@linkcode RemoteProcess.stdout}, `"log"` for
    * a log record for each line. What is piped must be read: a process that
-   * prints more than some 300 KiB waits for its reader.
+   * prints more than some 200 KiB waits for its reader.
    *
    * @default {"piped"}
    */

@@ -19,6 +19,7 @@ abstract class Sink extends End {
       grant: (credit) => this.grant(credit),
       decode: (data) => ends.decode(data, otherId)[0],
       grow: (bytes) => ends.grow(bytes),
+      budget: ends.budgetOf(otherId),
       maxSize: ends.router.maxMessageSize,
     }, window);
     // Hops tell those of a loss who have spoken to what is lost. Whoever is

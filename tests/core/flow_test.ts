@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import fc from "fast-check";
 import {
+  Budget,
   CodecError,
   costOf,
   decode,
@@ -17,7 +18,14 @@ import {
 } from "../../core/mod.ts";
 
 /** Both ends of a flow, with what is between them in hand. */
-function flow({ window = WINDOW, room = Infinity, maxSize = 1 << 27 } = {}) {
+function flow(
+  {
+    window = WINDOW,
+    room = Infinity,
+    maxSize = 1 << 27,
+    budget = new Budget(1 << 30),
+  } = {},
+) {
   const pieces: Message[] = [];
   const post = (fields: MessageFields, frame?: Uint8Array) =>
     void pieces.push(new Message(fields, frame));
@@ -35,6 +43,7 @@ function flow({ window = WINDOW, room = Infinity, maxSize = 1 << 27 } = {}) {
       held += bytes;
       return true;
     },
+    budget,
     maxSize,
   }, window);
   const deliver = (count = Infinity) => {
@@ -207,4 +216,30 @@ Deno.test("what no sender sends is refused", () => {
   const long = flow({ maxSize: 2 }).inflow;
   long.push(piece(Piece.MORE, 1, 2));
   assertThrows(() => long.push(piece(Piece.MORE, 1)), CodecError, "too large");
+});
+
+Deno.test("what nobody reads is bounded, over all flows of a neighbour", async () => {
+  const budget = new Budget(3 * WINDOW);
+  const flows = Array.from({ length: 4 }, () => flow({ budget }));
+  for (const { out } of flows) {
+    for (let i = 0; i < 2; i++) await out.write(new Uint8Array(MAX_PIECE));
+  }
+  for (const { deliver } of flows.slice(0, 3)) deliver();
+  assertThrows(() => flows[3]!.deliver(), CodecError, "nobody reads");
+  // What is read or thrown away makes room.
+  await flows[0]!.inflow.next();
+  flows[1]!.inflow.discard();
+  const other = flow({ budget });
+  for (let i = 0; i < 2; i++) await other.out.write(new Uint8Array(MAX_PIECE));
+  other.deliver();
+});
+
+Deno.test("no reader gets more than the largest window at once", async () => {
+  const { out, pieces } = flow();
+  out.grant(0xffffffff);
+  void (async () => {
+    for (;;) await out.write(new Uint8Array(MAX_PIECE));
+  })();
+  await new Promise((resolve) => setTimeout(resolve));
+  assert(under(pieces) <= MAX_WINDOW + MAX_PIECE);
 });
