@@ -16,6 +16,12 @@ const MERCY = 150;
  */
 const GRACE = 50;
 
+/** Bytes that are read at a time. */
+const READ_SIZE = 64 * 1024;
+
+/** Up to this many bytes are copied out of the buffer that they were read to. */
+const SMALL = 4 * 1024;
+
 /** What to run. */
 export interface ProcessOptions {
   command: string;
@@ -35,7 +41,8 @@ export class ProcessChild implements Child, Transport {
 
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #reader: ReadableStreamBYOBReader;
+  #buffer = new Uint8Array(READ_SIZE);
   #rest: Uint8Array = new Uint8Array(0);
   #timers: ReturnType<typeof setTimeout>[] = [];
   #exited: Deno.CommandStatus | undefined;
@@ -58,7 +65,7 @@ export class ProcessChild implements Child, Transport {
     }).spawn();
     this.#writer = this.#process.stdin.getWriter();
     this.#writer.closed.catch(() => {});
-    this.#reader = this.#process.stdout.getReader();
+    this.#reader = this.#process.stdout.getReader({ mode: "byob" });
     this.onLine = (line) => this.tail.push(line);
     this.gone = this.#live();
   }
@@ -91,7 +98,7 @@ export class ProcessChild implements Child, Transport {
   async #live(): Promise<void> {
     const splitter = new LineSplitter((line) => this.onLine(line));
     const reader = this.#process.stderr.getReader();
-    const printed = pump(reader, (chunk) => splitter.push(chunk));
+    const printed = drain(reader, (chunk) => splitter.push(chunk));
     this.#exited = await this.#process.status;
     for (const timer of this.#timers.splice(0)) clearTimeout(timer);
     this.#signal("SIGKILL");
@@ -101,12 +108,21 @@ export class ProcessChild implements Child, Transport {
     await this.#writer.abort().catch(() => {});
   }
 
-  /** Bytes that come before the frames; `null` at the end. */
+  /** The next bytes; `null` at the end. */
   async read(): Promise<Uint8Array | null> {
     try {
-      const { value, done } = await this.#reader.read();
-      return done ? null : value;
+      const { value, done } = await this.#reader.read(this.#buffer);
+      if (done) return null;
+      if (value.length > SMALL) {
+        this.#buffer = new Uint8Array(READ_SIZE);
+        return value;
+      }
+      // The large buffer is used again: collecting one for each answer would
+      // cost more than all else that a call does.
+      this.#buffer = new Uint8Array(value.buffer);
+      return value.slice();
     } catch {
+      // Cancelled or broken: the same as the end.
       return null;
     }
   }
@@ -118,7 +134,7 @@ export class ProcessChild implements Child, Transport {
 
   start(events: TransportEvents): void {
     if (this.#rest.length > 0) void events.data(this.#rest);
-    const read = pump(this.#reader, (chunk) => events.data(chunk));
+    const read = this.#pump(events);
     void (async () => {
       // Its end is known by its process; a pipe alone can stay open without
       // it, or be closed before it.
@@ -128,6 +144,15 @@ export class ProcessChild implements Child, Transport {
       events.end(this.reason());
       await this.#reader.cancel().catch(() => {});
     })();
+  }
+
+  async #pump(events: TransportEvents): Promise<void> {
+    for (;;) {
+      const chunk = await this.read();
+      if (!chunk) return;
+      const full = events.data(chunk);
+      if (full) await full;
+    }
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -191,16 +216,15 @@ export class ProcessChild implements Child, Transport {
   }
 }
 
-async function pump(
+async function drain(
   reader: ReadableStreamDefaultReader<Uint8Array>,
-  take: (chunk: Uint8Array) => Promise<void> | undefined | void,
+  take: (chunk: Uint8Array) => void,
 ): Promise<void> {
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      const full = take(value);
-      if (full) await full;
+      take(value);
     }
   } catch {
     // Cancelled or broken: the same as the end.
