@@ -42,6 +42,15 @@ export const ITEM_WINDOW: number = 64 * 1024;
 /** A piece takes this much credit at least: small ones cost memory too. */
 const MIN_COST = 1024;
 
+/** Bytes of a flow that wait to be written at a time. */
+const MAX_UNWRITTEN = 1024 * 1024;
+
+/**
+ * Frames that a flow keeps, to fill them again: a transport has copied what it
+ * says is written, and a new frame costs more than what goes into it.
+ */
+const SPARE = 16;
+
 /** What a piece with so many bytes of data takes of the credit. */
 export function costOf(size: number): number {
   return size < MIN_COST ? MIN_COST : size;
@@ -66,18 +75,29 @@ export class Outflow {
   readonly #encode: EncodeValue;
   #credit: number;
   #stopped: { reason: unknown } | undefined;
-  /** Pieces that the link has not taken yet. */
+  /** Bytes that the link has not taken yet. */
   #unwritten = 0;
   /** A piece that has room for more bytes, and where they go. */
   #held: Uint8Array | undefined;
   #end = 0;
+  readonly #reuse: boolean;
+  readonly #spare: Uint8Array[] = [];
   #wake: PromiseWithResolvers<void> | undefined;
 
-  /** @param credit what it may send before it is told more */
-  constructor(post: Post, encode: EncodeValue, credit: number) {
+  /**
+   * @param credit what it may send before it is told more
+   * @param reuse whether nobody holds a frame that was written
+   */
+  constructor(
+    post: Post,
+    encode: EncodeValue,
+    credit: number,
+    reuse: boolean,
+  ) {
     this.#post = post;
     this.#encode = encode;
     this.#credit = credit;
+    this.#reuse = reuse;
   }
 
   /** Whether the other end has had enough. */
@@ -90,7 +110,7 @@ export class Outflow {
     // No reader has more: one that says so would fill this memory with what
     // the link does not take.
     this.#credit = Math.min(this.#credit + credit, MAX_WINDOW);
-    if (this.#credit > 0) this.#wake?.resolve();
+    if (!this.#full()) this.#wake?.resolve();
   }
 
   /** Ends it: nothing more is sent, and who waits for credit gets the reason. */
@@ -106,11 +126,15 @@ export class Outflow {
    */
   ready(): Promise<void> | undefined {
     if (this.#stopped) throw this.#stopped.reason;
-    return this.#credit > 0 ? undefined : this.#wait();
+    return this.#full() ? this.#wait() : undefined;
+  }
+
+  #full(): boolean {
+    return this.#credit <= 0 || this.#unwritten >= MAX_UNWRITTEN;
   }
 
   async #wait(): Promise<void> {
-    while (this.#credit <= 0 && !this.#stopped) {
+    while (this.#full() && !this.#stopped) {
       this.#wake ??= Promise.withResolvers<void>();
       await this.#wake.promise;
       this.#wake = undefined;
@@ -118,23 +142,31 @@ export class Outflow {
     if (this.#stopped) throw this.#stopped.reason;
   }
 
-  #piece(frame: Uint8Array): void {
-    this.#credit -= costOf(frame.length - HEADER_SIZE - 1);
-    this.#unwritten++;
-    this.#post({ magic: Magic.FLOW, written: this.#written }, frame);
+  /** @param reusable the frame that may be used again when it is written */
+  #piece(frame: Uint8Array, reusable?: Uint8Array): void {
+    const { length } = frame;
+    this.#credit -= costOf(length - HEADER_SIZE - 1);
+    this.#unwritten += length;
+    const written = () => {
+      this.#unwritten -= length;
+      if (reusable && this.#spare.length < SPARE) this.#spare.push(reusable);
+      if (this.#stopped) return;
+      // The link has taken all that was sent: it gets what was held back.
+      if (this.#unwritten === 0) this.#flush();
+      if (!this.#full()) this.#wake?.resolve();
+    };
+    this.#post({ magic: Magic.FLOW, written }, frame);
   }
-
-  /** When the link has taken all that was sent, it gets what was held back. */
-  readonly #written = (): void => {
-    if (--this.#unwritten === 0 && !this.#stopped) this.#flush();
-  };
 
   /** Sends the bytes that were held back. */
   #flush(): void {
     const frame = this.#held;
     if (!frame) return;
     this.#held = undefined;
-    this.#piece(frame.subarray(0, this.#end));
+    this.#piece(
+      frame.subarray(0, this.#end),
+      this.#reuse ? frame : undefined,
+    );
   }
 
   /**
@@ -165,7 +197,7 @@ export class Outflow {
         return undefined;
       }
       if (!this.#held) {
-        this.#held = pieceFrame(Piece.BYTES, MAX_PIECE);
+        this.#held = this.#spare.pop() ?? pieceFrame(Piece.BYTES, MAX_PIECE);
         this.#end = HEADER_SIZE + 1;
       }
       const part = chunk.subarray(at, at + this.#held.length - this.#end);

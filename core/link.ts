@@ -22,8 +22,8 @@ export interface Transport {
   /** Begins to deliver. Called once, by the link. */
   start(events: TransportEvents): void;
   /**
-   * Writes bytes, which belong to the transport from now on. Resolves when
-   * there is room for more; never rejects: a broken transport says `end`.
+   * Writes bytes, which belong to the transport until it resolves: when there
+   * is room for more. Never rejects: a broken transport says `end`.
    */
   write(chunk: Uint8Array): Promise<void>;
   /** Ends both directions. Safe to call twice. */

@@ -12,7 +12,7 @@ abstract class Source extends End {
 
   constructor(ends: Ends, otherId: number, credit: number) {
     super(ends, otherId);
-    this.out = new Outflow(this.post, this.encode, credit);
+    this.out = new Outflow(this.post, this.encode, credit, this.apart);
   }
 
   /** What there is to send next. */
@@ -176,7 +176,7 @@ export class WritableSource extends End {
   constructor(ends: Ends, otherId: number, handle: number) {
     super(ends, otherId, handle);
     this.#closed.promise.catch(() => {});
-    const out = new Outflow(this.post, this.encode, WINDOW);
+    const out = new Outflow(this.post, this.encode, WINDOW, this.apart);
     this.#out = out;
     this.stream = new WritableStream({
       start: (controller) => {

@@ -33,6 +33,8 @@ function flow(
     post,
     (value, headroom) => encode(value, { headroom }),
     window,
+    // What is between the ends is the frames themselves.
+    false,
   );
   let held = 0;
   const inflow = new Inflow({
