@@ -44,3 +44,4 @@ export * from "./signal.ts";
 export * from "./sink.ts";
 export * from "./source.ts";
 export * from "./transport.ts";
+export * from "./ways_in.ts";

@@ -22,6 +22,8 @@ export {
   Select,
   Sender,
 } from "./mod.ts";
+// Not in the core, which every context is sent.
+export { pool } from "./pool.ts";
 
 /** A context has a router already. */
 export class Router {

@@ -89,6 +89,139 @@ export interface SudoOptions extends ConnectOptions {
   sudoArgs?: string[];
 }
 
+/** Options of `docker()`: a running container, or a new one of an image. */
+export interface DockerOptions extends ConnectOptions {
+  /** Name or id of a running container. This, or `image`. */
+  container?: string;
+  /** Image of which a container is made, and removed in the end. */
+  image?: string;
+  /** User there, as `docker --user` takes it. Default: the container's own. */
+  username?: string;
+  /** The program to run. @default {"docker"} */
+  dockerPath?: string;
+}
+
+/** Options of `podman()`: a running container, or a new one of an image. */
+export interface PodmanOptions extends Omit<DockerOptions, "dockerPath"> {
+  /** The program to run. @default {"podman"} */
+  podmanPath?: string;
+}
+
+/** Options of `buildah()`: a working container. */
+export interface BuildahOptions extends ConnectOptions {
+  /** Name or id of the working container. */
+  container: string;
+  /** User there. Default: the container's own. */
+  username?: string;
+  /** The program to run. @default {"buildah"} */
+  buildahPath?: string;
+}
+
+/** Options of `kubectl()`: a container of a pod. */
+export interface KubectlOptions extends ConnectOptions {
+  /** Name of the pod, or `type/name` of what it belongs to. */
+  pod: string;
+  /** Container of the pod. Default: the one that the pod names. */
+  container?: string;
+  /** Default: the one of the context. */
+  namespace?: string;
+  /** Context of the kubeconfig. Default: the current one. */
+  context?: string;
+  /** The program to run. @default {"kubectl"} */
+  kubectlPath?: string;
+  /** More arguments for kubectl, put before `exec`. */
+  kubectlArgs?: string[];
+}
+
+/** Options of `lxc()`: a container of classic LXC. */
+export interface LxcOptions extends ConnectOptions {
+  /** Name of the container. */
+  container: string;
+  /** The program to run. @default {"lxc-attach"} */
+  lxcAttachPath?: string;
+}
+
+/** Options of `lxd()`: an instance of LXD. */
+export interface LxdOptions extends ConnectOptions {
+  /** Name of the instance, or `remote:name`. */
+  container: string;
+  /** The program to run. @default {"lxc"} */
+  lxcPath?: string;
+}
+
+/** Options of `incus()`: an instance of Incus. */
+export interface IncusOptions extends ConnectOptions {
+  /** Name of the instance, or `remote:name`. */
+  container: string;
+  /** The program to run. @default {"incus"} */
+  incusPath?: string;
+}
+
+/** Options of `jail()`: a jail of FreeBSD. */
+export interface JailOptions extends ConnectOptions {
+  /** Name or number of the jail. */
+  container: string;
+  /** User of the jail. @default {"root"} */
+  username?: string;
+  /** The program to run. @default {"jexec"} */
+  jexecPath?: string;
+}
+
+/** Options of `machinectl()`: a machine that systemd-machined knows. */
+export interface MachinectlOptions extends ConnectOptions {
+  /** Name of the machine. */
+  container: string;
+  /** User there. @default {"root"} */
+  username?: string;
+  /** The program to run. @default {"systemd-run"} */
+  systemdRunPath?: string;
+}
+
+/** Who knows the process of a container, for `setns()`. */
+export type SetnsKind =
+  | "docker"
+  | "podman"
+  | "lxc"
+  | "lxd"
+  | "incus"
+  | "machinectl";
+
+/** Options of `setns()`: the namespaces of a process. Needs root. */
+export interface SetnsOptions extends ConnectOptions {
+  /** A process in the namespaces. This, or `container` and `kind`. */
+  pid?: number;
+  /** Name of a container. */
+  container?: string;
+  /** Whose container it is. */
+  kind?: SetnsKind;
+  /** User of the place, by name. @default {"root"} */
+  username?: string;
+  /** The program to run. @default {"nsenter"} */
+  nsenterPath?: string;
+  /** Asked for the process of kind `docker`. @default {"docker"} */
+  dockerPath?: string;
+  /** Asked for the process of kind `podman`. @default {"podman"} */
+  podmanPath?: string;
+  /** Asked for the process of kind `lxc`. @default {"lxc-info"} */
+  lxcInfoPath?: string;
+  /** Asked for the process of kind `lxd`. @default {"lxc"} */
+  lxcPath?: string;
+  /** Asked for the process of kind `incus`. @default {"incus"} */
+  incusPath?: string;
+  /** Asked for the process of kind `machinectl`. @default {"machinectl"} */
+  machinectlPath?: string;
+}
+
+/** Options of `chroot()`: another root directory. Needs root. */
+export interface ChrootOptions extends ConnectOptions {
+  /** The new root. */
+  path: string;
+  /** User of the place, by name. @default {"root"} */
+  username?: string;
+  /** The program to run. @default {"chroot"} */
+  chrootPath?: string;
+}
+
 /** One step of opening a context, for people who watch. */
 export interface Progress {
   /** Path of the context that is being made. */
@@ -107,4 +240,26 @@ export interface Methods {
   worker: WorkerOptions;
   /** Another machine. */
   ssh: SshOptions;
+  /** A container of Docker. */
+  docker: DockerOptions;
+  /** A container of Podman. */
+  podman: PodmanOptions;
+  /** A working container of Buildah. */
+  buildah: BuildahOptions;
+  /** A container of a Kubernetes pod. */
+  kubectl: KubectlOptions;
+  /** A container of classic LXC. */
+  lxc: LxcOptions;
+  /** An instance of LXD. */
+  lxd: LxdOptions;
+  /** An instance of Incus. */
+  incus: IncusOptions;
+  /** A jail of FreeBSD. */
+  jail: JailOptions;
+  /** A machine of systemd. */
+  machinectl: MachinectlOptions;
+  /** The namespaces of a process. */
+  setns: SetnsOptions;
+  /** Another root directory. */
+  chroot: ChrootOptions;
 }

@@ -1,6 +1,6 @@
 import type { CallOptions } from "./call.ts";
 import type { Context } from "./context.ts";
-import type { Methods } from "./options.ts";
+import type { ConnectOptions, Methods } from "./options.ts";
 import type { RemoteCommandOptions, RemoteProcess } from "./process.ts";
 import type { Router } from "./router.ts";
 
@@ -11,6 +11,12 @@ export interface ParentRoom {
     router: Router,
     method: M,
     options: Methods[M],
+  ): Promise<Context>;
+  /** Opens what a text names; see {@linkcode Router.connect}. */
+  connectSpec(
+    router: Router,
+    spec: string | readonly string[],
+    options: ConnectOptions,
   ): Promise<Context>;
   /** Starts a program in a context. */
   spawn(

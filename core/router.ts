@@ -23,13 +23,8 @@ import { Lanes } from "./lanes.ts";
 import type { LogLevel, LogRecord } from "./logs.ts";
 import { Message } from "./message.ts";
 import type { ParentRoom } from "./parent_room.ts";
-import type {
-  LocalOptions,
-  Methods,
-  Progress,
-  SshOptions,
-  WorkerOptions,
-} from "./options.ts";
+import type { ConnectOptions, Methods, Progress } from "./options.ts";
+import { WaysIn } from "./ways_in.ts";
 
 /** Where a router stands in the tree. */
 export interface RouterConfig {
@@ -60,7 +55,7 @@ const MESSAGE_COST = 1024;
  * Takes messages where they belong: to a handler of this context, or over a
  * link to the next one. The only place where trust is decided.
  */
-export class Router {
+export class Router extends WaysIn implements AsyncDisposable {
   /** Its context's id; 0 is the master. */
   readonly id: number;
   /** Its context's path. */
@@ -110,6 +105,7 @@ export class Router {
 
   /** Made by the host; users make the `Router` of the master room. */
   constructor(config: RouterConfig) {
+    super();
     this.id = config.id;
     this.path = config.path;
     this.parentIds = config.parentIds;
@@ -124,27 +120,20 @@ export class Router {
     });
   }
 
-  /** Opens a child process. */
-  local(options: LocalOptions = {}): Promise<Context> {
-    return this.open("local", options);
-  }
-
-  /** Opens a Worker of this process: for CPU-bound calls and cheap isolation. */
-  worker(options: WorkerOptions = {}): Promise<Context> {
-    return this.open("worker", options);
-  }
-
-  /** Opens a context on another machine with the system's OpenSSH. */
-  ssh(options: SshOptions): Promise<Context> {
-    return this.open("ssh", options);
-  }
-
   /** Opens a context by the name of its method. */
-  async open<M extends keyof Methods>(
+  override async open<M extends keyof Methods>(
     method: M,
     options: Methods[M],
   ): Promise<Context> {
     return (await this.parentRoom()).connect(this, method, options);
+  }
+
+  /** Opens a context, or a chain of them, that is named by a text. */
+  override async connect(
+    spec: string | readonly string[],
+    options: ConnectOptions = {},
+  ): Promise<Context> {
+    return (await this.parentRoom()).connectSpec(this, spec, options);
   }
 
   /** The parent room, which is loaded when it is first needed. */

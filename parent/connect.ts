@@ -10,7 +10,19 @@ import {
   registerLibrary,
   type Router,
 } from "../core/mod.ts";
+import { through } from "./containers.ts";
+import { buildah } from "./methods/buildah.ts";
+import { connectChroot } from "./methods/chroot.ts";
+import { docker } from "./methods/docker.ts";
+import { incus } from "./methods/incus.ts";
+import { jail } from "./methods/jail.ts";
+import { kubectl } from "./methods/kubectl.ts";
 import { connectLocal } from "./methods/local.ts";
+import { lxc } from "./methods/lxc.ts";
+import { lxd } from "./methods/lxd.ts";
+import { machinectl } from "./methods/machinectl.ts";
+import { podman } from "./methods/podman.ts";
+import { connectSetns } from "./methods/setns.ts";
 import { connectSsh } from "./methods/ssh.ts";
 import { connectWorker } from "./methods/worker.ts";
 import { Parent } from "./parent.ts";
@@ -26,6 +38,17 @@ const METHODS: { [M in keyof Methods]: Method<Methods[M]> } = {
   local: connectLocal,
   worker: connectWorker,
   ssh: connectSsh,
+  docker: through("docker", docker),
+  podman: through("podman", podman),
+  buildah: through("buildah", buildah),
+  kubectl: through("kubectl", kubectl),
+  lxc: through("lxc", lxc),
+  lxd: through("lxd", lxd),
+  incus: through("incus", incus),
+  jail: through("jail", jail),
+  machinectl: through("machinectl", machinectl),
+  setns: connectSetns,
+  chroot: connectChroot,
 };
 
 /** What every way in has to do with. */
@@ -45,6 +68,13 @@ export async function connect<M extends keyof Methods>(
   method: M,
   options: Methods[M],
 ): Promise<Context> {
+  if (!Object.hasOwn(METHODS, method)) {
+    throw new TypeError(
+      `Cannot connect: there is no way in of the name "${method}", only ${
+        Object.keys(METHODS).join(", ")
+      }`,
+    );
+  }
   const { via, ...rest } = options as Methods[M] & ConnectOptions;
   if (via && via.id !== router.id) {
     return await connectVia(router, via, method, rest as Methods[M]);

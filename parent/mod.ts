@@ -11,12 +11,14 @@ import type { Router } from "../core/mod.ts";
 import { Parent } from "./parent.ts";
 
 export * from "./connect.ts";
+export * from "./connect_spec.ts";
 export * from "./first_stage.ts";
 export * from "./parent.ts";
 export * from "./permissions.ts";
 export * from "./processes.ts";
 export * from "./quote.ts";
 export * from "./remote_process.ts";
+export * from "./spec.ts";
 export { sshArgs } from "./methods/ssh.ts";
 
 /** Ends all contexts that a router opened. */

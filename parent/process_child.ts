@@ -28,6 +28,8 @@ export interface ProcessOptions {
   args: string[];
   cwd?: string;
   env?: Record<string, string>;
+  /** Whether it gets no variables but those. */
+  clearEnv?: boolean;
 }
 
 /** A child process: its pipes as a transport, its life, and what it prints. */
@@ -51,7 +53,7 @@ export class ProcessChild implements Child, Transport {
 
   /** @throws {Deno.errors.NotFound} when there is no such program */
   constructor(options: ProcessOptions) {
-    const { command, args, cwd, env } = options;
+    const { command, args, cwd, env, clearEnv = false } = options;
     this.#process = new Deno.Command(command, {
       args,
       stdin: "piped",
@@ -60,6 +62,7 @@ export class ProcessChild implements Child, Transport {
       // A group of its own: it can be ended with all that it started, and a
       // Ctrl-C at the terminal is for the master to act on.
       detached: true,
+      clearEnv,
       ...(cwd === undefined ? {} : { cwd }),
       ...(env === undefined ? {} : { env }),
     }).spawn();

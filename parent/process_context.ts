@@ -106,6 +106,8 @@ export async function connectProcess(
 
   const stop = () => child.close();
   signal.addEventListener("abort", stop);
+  // Since this way in began, on which it may have asked for something.
+  if (signal.aborted) stop();
   try {
     await bootstrap(child, preamble(router.core, config), {
       eager: program.eager,

@@ -8,6 +8,13 @@ const CONTROL = /\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]/g;
 export class Tail {
   #lines: string[] = [];
 
+  /** The last lines of a text. */
+  static of(text: string): string {
+    const tail = new Tail();
+    for (const line of text.split("\n")) tail.push(line);
+    return tail.toString();
+  }
+
   /** Adds a line. */
   push(line: string): void {
     // What the other end prints may hold orders for the terminal.

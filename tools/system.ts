@@ -20,6 +20,9 @@ const NEEDED: Record<string, string> = {
   ps: "procps",
   script: "bsdutils",
   useradd: "passwd",
+  busybox: "busybox-static",
+  unshare: "util-linux",
+  nsenter: "util-linux",
 };
 
 /** Whether there is such a program. */

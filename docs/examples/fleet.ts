@@ -3,18 +3,18 @@
  *
  * ```sh
  * deno task demo                                  # this machine, four contexts deep
- * deno task demo ssh:root@web1 ssh:deploy@web2:2222
+ * deno task demo ssh:root@web1 ssh:deploy@web2:2222 docker:web local:
  * ```
  *
  * @module
  */
-import { ConnectError, type Context, Router } from "../../mod.ts";
+import { ConnectError, type Context, pool, Router } from "../../mod.ts";
 import { type Facts, facts } from "./facts.ts";
 
-/** One host to report on. */
+/** Something to report on. */
 interface Target {
   name: string;
-  open(router: Router): Promise<Context>;
+  open(router: Router, signal: AbortSignal): Promise<Context>;
 }
 
 /** What came of it. */
@@ -33,28 +33,13 @@ const paint = (code: number, text: string) =>
 /** What each context may do: look, but not touch. */
 const permissions = { sys: true, read: ["/"] };
 
-/** `ssh:user@host:port`, or a plain host name. */
-function parseTarget(spec: string): Target {
-  const match = spec.match(
-    /^(?:ssh:)?(?:([^@:]+)@)?(\[[^\]]+\]|[^@:]+)(?::(\d+))?$/,
-  );
-  if (!match) {
-    throw new TypeError(
-      `Cannot read the host "${spec}": expected ssh:user@host:port`,
-    );
-  }
-  const [, username, hostname, port] = match;
+/** What a spec names: `ssh:user@host:port`, `docker:name`, `local:`. */
+function named(spec: string): Target {
   return {
-    name: spec,
-    open: (router) =>
-      router.ssh({
-        hostname: hostname!.replace(/^\[|\]$/g, ""),
-        ...(username ? { username } : {}),
-        ...(port ? { port: Number(port) } : {}),
-        permissions,
-        connectTimeout: 10_000,
-        name: spec.replace(/[/\\]/g, "_"),
-      }),
+    // Refused, but not to be shown either.
+    name: spec.replace(/(password=)[^&]*/i, "$1[secret]"),
+    open: (router, signal) =>
+      router.connect(spec, { permissions, connectTimeout: 10_000, signal }),
   };
 }
 
@@ -90,7 +75,11 @@ function localTargets(): Target[] {
   ];
 }
 
-async function report(router: Router, target: Target): Promise<Row> {
+async function report(
+  router: Router,
+  target: Target,
+  signal: AbortSignal,
+): Promise<Row> {
   const begin = performance.now();
   const row = (rest: Partial<Row>): Row => ({
     name: target.name,
@@ -98,9 +87,10 @@ async function report(router: Router, target: Target): Promise<Row> {
     ...rest,
   });
   try {
-    const context = await target.open(router);
+    const context = await target.open(router, signal);
     // By reference: the module of facts() is shipped, and what it imports.
-    const collected = await context.with({ timeout: 10_000 }).call(facts);
+    const collected = await context.with({ signal, timeout: 10_000 })
+      .call(facts);
     return row({ facts: collected });
   } catch (error) {
     const kind = error instanceof ConnectError ? `${error.kind}: ` : "";
@@ -157,11 +147,8 @@ function table(rows: Row[]): string {
 }
 
 if (import.meta.main) {
-  const targets = Deno.args.length > 0
-    ? Deno.args.map(parseTarget)
-    : localTargets();
+  const targets = Deno.args.length > 0 ? Deno.args.map(named) : localTargets();
   const encoder = new TextEncoder();
-  let done = 0;
   // One line that is drawn over on a terminal; elsewhere a line for each result.
   const status = (text: string) => {
     if (tty) Deno.stdout.writeSync(encoder.encode(`\r\x1b[K${text}`));
@@ -170,14 +157,20 @@ if (import.meta.main) {
   {
     await using router = new Router();
     status(`0 of ${targets.length} reported`);
-    await Promise.all(targets.map(async (target) => {
-      const row = await report(router, target);
+    // Ten at once, in the order in which they answer.
+    const reports = pool(
+      targets,
+      (target, { signal }) => report(router, target, signal),
+    );
+    for await (const result of reports) {
+      if (result.status === "rejected") throw result.reason;
+      const row = result.value;
       rows.push(row);
       status("");
       const mark = row.error ? paint(31, "failed") : paint(32, "ok");
       console.log(`${mark} ${row.name} (${row.milliseconds.toFixed(0)} ms)`);
-      status(`${++done} of ${targets.length} reported`);
-    }));
+      status(`${rows.length} of ${targets.length} reported`);
+    }
     status("");
   }
   const order = new Map(targets.map(({ name }, i) => [name, i]));

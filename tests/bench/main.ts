@@ -4,6 +4,7 @@
  * ```sh
  * deno task bench              # all figures, three rounds
  * deno task bench p50 echo     # some of them
+ * deno task bench many         # 200 contexts at once, alone
  * deno task bench --quick      # one round
  * ```
  *
@@ -19,6 +20,7 @@ import {
   ours,
   python,
 } from "./contenders.ts";
+import { measureMany, showMany } from "./many.ts";
 
 const FIGURES: Record<Figure, [what: string, unit: string, more: boolean]> = {
   connect: ["connect (floor: an empty `deno run`)", "ms", false],
@@ -40,8 +42,11 @@ const FIGURES: Record<Figure, [what: string, unit: string, more: boolean]> = {
 };
 
 const quick = Deno.args.includes("--quick");
+const many = Deno.args.includes("many");
 const named = Deno.args.filter((arg) => arg in FIGURES) as Figure[];
-const figures = named.length > 0 ? named : Object.keys(FIGURES) as Figure[];
+const figures = named.length > 0 || many
+  ? named
+  : Object.keys(FIGURES) as Figure[];
 
 const contenders: Contender[] = [ours(), floor()];
 for (
@@ -82,13 +87,8 @@ function shown(value: number | undefined): string {
 
 const names = contenders.map(({ name }) => name);
 const [us, , ...peers] = names;
-console.log(
-  `\n| figure | ${names.join(" | ")} | ${
-    ["floor", ...peers].map((name) => `against ${name}`).join(" | ")
-  } |`,
-);
-console.log(`|${"---|".repeat(2 * names.length)}`);
-for (const figure of figures) {
+
+function row(figure: Figure): string {
   const [what, unit] = FIGURES[figure];
   const mine = of(figure, us!);
   const ratio = (name: string) => {
@@ -97,11 +97,19 @@ for (const figure of figures) {
       ? "-"
       : `${(mine / other).toFixed(2)}x`;
   };
+  return `| ${what}, ${unit} | ${
+    names.map((name) => shown(of(figure, name))).join(" | ")
+  } | ${["floor", ...peers].map(ratio).join(" | ")} |`;
+}
+
+if (figures.length > 0) {
   console.log(
-    `| ${what}, ${unit} | ${
-      names.map((name) => shown(of(figure, name))).join(" | ")
-    } | ${["floor", ...peers].map(ratio).join(" | ")} |`,
+    `\n| figure | ${names.join(" | ")} | ${
+      ["floor", ...peers].map((name) => `against ${name}`).join(" | ")
+    } |`,
   );
+  console.log(`|${"---|".repeat(2 * names.length)}`);
+  for (const figure of figures) console.log(row(figure));
 }
 
 /** `a / b`, in the sense that less is better. */
@@ -155,3 +163,6 @@ for (const [goal, a, b, limit] of INNER) {
   );
 }
 for (const contender of contenders) await contender[Symbol.asyncDispose]();
+if (many || named.length === 0) {
+  console.log(`\n${showMany(await measureMany(quick ? 50 : 200))}`);
+}

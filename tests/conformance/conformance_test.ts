@@ -1,10 +1,8 @@
-import type { Context, LogRecord } from "../../mod.ts";
-import { Router } from "../../mod.ts";
+import type { Context, Router } from "../../mod.ts";
 import { noLeaks } from "../fixtures/leaks.ts";
 import { openPair } from "../fixtures/pair.ts";
 import { type Sshd, startSshd } from "../fixtures/sshd.ts";
-import { CASES } from "./list.ts";
-import { LIVE_CASES } from "./live_list.ts";
+import { runCases } from "./run.ts";
 
 interface Way {
   name: string;
@@ -60,28 +58,7 @@ for (const way of WAYS) {
     async fn(t) {
       await using _leaks = await noLeaks();
       await using sshd = needsRoot ? await startSshd() : undefined;
-      for (const { name, apart, run } of [...CASES, ...LIVE_CASES]) {
-        if (apart && !way.apart) continue;
-        await t.step(name, async () => {
-          const waiting: [
-            (record: LogRecord) => boolean,
-            (record: LogRecord) => void,
-          ][] = [];
-          await using router = new Router({
-            onLog(record) {
-              for (const [matches, resolve] of waiting) {
-                if (matches(record)) resolve(record);
-              }
-            },
-          });
-          const log = (matches: (record: LogRecord) => boolean) =>
-            new Promise<LogRecord>((resolve) =>
-              waiting.push([matches, resolve])
-            );
-          const context = await way.open(router, sshd!);
-          await run({ router, context, log });
-        });
-      }
+      await runCases(t, way.apart, (router) => way.open(router, sshd!));
     },
   });
 }

@@ -7,6 +7,9 @@ const pages = [
   "docs/getting-started.md",
   "docs/processes.md",
   "docs/streams.md",
+  "docs/ways-in.md",
+  "docs/security.md",
+  "docs/troubleshooting.md",
 ];
 
 /** Numbers that are measured differ from run to run. */
@@ -55,11 +58,20 @@ Deno.test("the fleet report prints a row for each context, and its errors as row
   assert(
     /^context +host +took +user +load +memory free +disk free$/m.test(report),
   );
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "docs/examples/fleet.ts", "ssh:no-such-host.invalid"],
+  const specs = ["local:", "ssh:no-such-host.invalid", "web1", "local:?port=1"];
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "docs/examples/fleet.ts", ...specs],
     cwd: root,
     env: { NO_COLOR: "1" },
   }).output();
-  assertEquals(code, 1);
-  assert(/failed.*not-found/.test(new TextDecoder().decode(stdout)));
+  const text = new TextDecoder().decode(stdout);
+  assertEquals([code, new TextDecoder().decode(stderr)], [1, ""]);
+  for (
+    const row of [
+      /^ok local: \(/m,
+      /^ssh:no-such-host\.invalid +failed.*not-found/m,
+      /^web1 +failed.*Cannot read the spec "web1".*such as ssh:web1/m,
+      /^local:\?port=1 +failed.*no option "port"/m,
+    ]
+  ) assert(row.test(text), text);
 });
