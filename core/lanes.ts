@@ -83,7 +83,8 @@ export class Lanes {
     // One that was lost while it waited has no turn.
     while (next?.over) next = waiting!.shift();
     if (waiting?.length === 0) this.#waiting.delete(dstId);
-    if (next) next.start();
+    // Not from in here: where all are lost, each would start the next.
+    if (next) queueMicrotask(() => next.start());
     else {
       const open = this.#open.get(dstId)! - 1;
       if (open > 0) this.#open.set(dstId, open);

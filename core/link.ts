@@ -227,10 +227,11 @@ export class Link {
     }
     this.#closed = reason;
     clearInterval(this.#timer);
-    this.#outbox.clear();
     for (const resolve of this.#idle.splice(0)) resolve();
     for (const resolve of this.#resume.splice(0)) resolve();
     this.#transport.close();
     this.#router.linkClosed(this, reason);
+    // Last: who hears that it has room would send more to what is lost.
+    this.#outbox.clear();
   }
 }
