@@ -27,8 +27,9 @@ export class SignalOwner extends End {
     this.finish();
   }
 
-  override receive(): void {
-    this.#end();
+  override receive({ magic }: Message): void {
+    // Credit is the greeting of a context that is neither above nor below.
+    if (magic !== Magic.BYTES) this.#end();
   }
 
   override lost(): void {

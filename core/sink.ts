@@ -33,6 +33,8 @@ abstract class Sink extends End {
       if (this.in.ended) this.ended();
       return;
     }
+    // A greeting, of a context that is neither above nor below.
+    if (message.magic === Magic.BYTES) return;
     let error: unknown = new ChannelError(CLOSED);
     try {
       message.decode();

@@ -192,7 +192,7 @@ export class WritableSource extends End {
         this.finish();
       },
     });
-    if (!ends.router.isNear(otherId)) this.post({ magic: Magic.TEXT });
+    if (!ends.router.isNear(otherId)) this.grant(0);
   }
 
   override receive(message: Message): void {
