@@ -176,9 +176,7 @@ export class Outflow {
    * @throws {CodecError} when the value cannot cross
    */
   write(chunk: unknown): Promise<void> | undefined {
-    return chunk instanceof Uint8Array
-      ? this.#bytes(chunk)
-      : this.#value(chunk);
+    return chunk instanceof Uint8Array ? this.#bytes(chunk) : this.value(chunk);
   }
 
   /**
@@ -209,10 +207,18 @@ export class Outflow {
     return undefined;
   }
 
-  async #value(value: unknown): Promise<void> {
-    const wait = this.ready();
+  /**
+   * Sends a value, which arrives as it is: bytes are neither cut nor joined.
+   *
+   * @throws {CodecError} when the value cannot cross
+   */
+  async value(value: unknown): Promise<void> {
+    let wait = this.ready();
     if (wait) await wait;
     this.#flush();
+    // That may have taken the last of the credit.
+    wait = this.ready();
+    if (wait) await wait;
     const whole = this.#encode(value, HEADER_SIZE + 1);
     const size = whole.length - HEADER_SIZE - 1;
     if (size <= MAX_PIECE) {

@@ -18,6 +18,11 @@ abstract class Source extends End {
   /** What there is to send next. */
   protected abstract read(): Promise<{ done?: boolean; value?: unknown }>;
 
+  /** Sends it. */
+  protected write(value: unknown): Promise<void> | undefined {
+    return this.out.write(value);
+  }
+
   /** The other side wants no more. */
   protected abstract cancel(reason: unknown): Promise<unknown> | undefined;
 
@@ -35,7 +40,7 @@ abstract class Source extends End {
           out.end();
           return this.finish();
         }
-        await out.write(value);
+        await this.write(value);
       }
     } catch (error) {
       // Stopped: whoever did it sees to the rest.
@@ -154,6 +159,11 @@ export class IterableSource extends Source {
         : this.#iterable;
       return this.#iterator.next();
     });
+  }
+
+  /** Each is a step of its own, bytes as well. */
+  protected override write(value: unknown): Promise<void> {
+    return this.out.value(value);
   }
 
   protected override cancel(reason: unknown): Promise<unknown> | undefined {

@@ -108,6 +108,21 @@ Deno.test("what is left of a chunk waits for the next one while the link is busy
   assertEquals(got, [10, 50, MAX_PIECE, 5, "a value"]);
 });
 
+Deno.test("a value behind bytes that were held back waits for its own credit", async () => {
+  const { out, inflow, pieces, deliver } = flow({ window: 2048 });
+  await out.write(new Uint8Array(1));
+  // Held back, and all that the credit allows.
+  await out.write(new Uint8Array(1500));
+  const writing = out.write("a value");
+  assertEquals(pieces.map(({ size }) => size - 1), [1, 1500]);
+  deliver();
+  assertEquals((await inflow.next()).done, false);
+  assertEquals((await inflow.next()).done, false);
+  await writing;
+  deliver();
+  assertEquals(await inflow.next(), { done: false, value: "a value" });
+});
+
 Deno.test("the window grows for a reader that keeps up, as far as there is room", async () => {
   for (
     const [room, expected] of [[Infinity, MAX_WINDOW], [WINDOW, 2 * WINDOW]]

@@ -50,3 +50,14 @@ Deno.test("a sibling writes to a stream", async () => {
   assertEquals(written, ["a"]);
   assertEquals([from.child.ends.size, to.child.ends.size], [0, 0]);
 });
+
+Deno.test("each step of an iteration arrives as it was, bytes as well", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context } = await openPair(router);
+  function* hashes() {
+    for (let size = 0; size < 20; size++) yield new Uint8Array(size * 5000);
+  }
+  const sizes: number[] = [];
+  for await (const { length } of await context.call(hashes)) sizes.push(length);
+  assertEquals(sizes, Array.from({ length: 20 }, (_, size) => size * 5000));
+});
