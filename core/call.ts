@@ -283,7 +283,7 @@ function send(
 
 /** A call is over: what was live in its arguments is as well. */
 function release(live: End[] | undefined, reason: unknown): void {
-  if (live) { for (const end of live) end.release(reason); }
+  if (live) { for (const end of live) end.dismiss(reason); }
 }
 
 /**

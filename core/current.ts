@@ -43,7 +43,7 @@ export class CallScope {
   /** Fires the signal. Made first if need be: who asks later must see it. */
   abort(reason: unknown): void {
     (this.#controller ??= new AbortController()).abort(reason);
-    for (const end of this.live ?? []) end.release(reason);
+    for (const end of this.live ?? []) end.dismiss(reason);
   }
 }
 

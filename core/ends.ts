@@ -41,6 +41,8 @@ export abstract class End {
   /** Whether it goes when the call does that it was an argument of. */
   readonly ofCall: boolean = false;
   #over = false;
+  #begun = false;
+  #dismissed: { reason: unknown } | undefined;
   #watchers: (() => void)[] = [];
 
   /** Registers an end: the owner's, or the other one of a handle. */
@@ -79,9 +81,9 @@ export abstract class End {
     this.ends.router.route(new Message({ ...to, ...fields }, frame));
   };
 
-  /** Encodes a value for the other end. */
+  /** Encodes a value that goes to the other end in pieces. */
   protected readonly encode: EncodeValue = (value, headroom) =>
-    this.ends.encode(value, this.context.id, headroom, true);
+    this.ends.encodeLive(value, this.context.id, headroom)[0];
 
   /** Gives the other end credit. */
   protected grant(credit: number): void {
@@ -92,7 +94,12 @@ export abstract class End {
 
   /** Tells the other end that this one is done with it, and why. */
   protected refuse(reason: unknown): void {
-    const frame = encodeReason(reason, this.encode, HEADER_SIZE);
+    const { ends, context } = this;
+    const frame = encodeReason(
+      reason,
+      (value, headroom) => ends.encode(value, context.id, headroom),
+      HEADER_SIZE,
+    );
     this.post({ magic: Magic.ERROR }, frame);
   }
 
@@ -104,8 +111,22 @@ export abstract class End {
     for (const watcher of this.#watchers.splice(0)) watcher();
   }
 
-  /** The message that holds it is on its way. */
-  start(): void {}
+  /** What it sends from now on arrives behind the message that holds it. */
+  begin(): void {
+    if (this.#begun) return;
+    this.#begun = true;
+    this.start();
+    if (this.#dismissed) this.release(this.#dismissed.reason);
+  }
+
+  /** Releases it, but not ahead of the message that holds it. */
+  dismiss(reason: unknown): void {
+    if (this.#begun || !this.owner) this.release(reason);
+    else this.#dismissed ??= { reason };
+  }
+
+  /** It may send. */
+  protected start(): void {}
 
   /** The message that was to hold it was never made. */
   abandon(): void {
@@ -135,6 +156,7 @@ export class Ends {
   readonly #peers = new Map<number, Map<number, End>>();
   /** For whom, or from whom, a value is being encoded or decoded. */
   #other = -1;
+  #inFlow = false;
   #fresh: End[] | undefined;
   #growth = MAX_GROWTH;
   readonly #budgets = new WeakMap<object, Budget>();
@@ -183,8 +205,12 @@ export class Ends {
   own(end: End): number {
     this.#owned.add(end);
     return this.router.addHandler((message) => {
-      if (message.isDead) end.lost(fromDead(message.text, end.context.path));
-      else this.#hand(end, message);
+      if (message.isDead) {
+        return end.lost(fromDead(message.text, end.context.path));
+      }
+      // The other end is there, then.
+      end.begin();
+      this.#hand(end, message);
     }, { respondent: end.context });
   }
 
@@ -254,15 +280,31 @@ export class Ends {
     return this.#other;
   }
 
+  /**
+   * Whether a far end that is made now tells its owner at once that it is there.
+   * One that came in a piece of a flow: such pieces are overtaken, so that its
+   * owner waits for that. One whose owner is neither above nor below: hops tell
+   * those of a loss who have spoken to what is lost.
+   */
+  get greets(): boolean {
+    return this.#inFlow || !this.router.isNear(this.#other);
+  }
+
   /** Notes an end that belongs to the value that is being dealt with. */
   note(end: End): void {
     if (this.#other >= 0) (this.#fresh ??= []).push(end);
   }
 
-  #within<T>(other: number, work: () => T): [T, End[] | undefined] {
+  #within<T>(
+    other: number,
+    work: () => T,
+    inFlow = false,
+  ): [T, End[] | undefined] {
     const before = this.#other;
     const fresh = this.#fresh;
+    const within = this.#inFlow;
     this.#other = other;
+    this.#inFlow = inFlow;
     this.#fresh = undefined;
     try {
       const result = work();
@@ -273,32 +315,27 @@ export class Ends {
     } finally {
       this.#other = before;
       this.#fresh = fresh;
+      this.#inFlow = within;
     }
   }
 
   /**
-   * Encodes a value for a context.
+   * Encodes a value for a context. What is live in it begins behind whatever is
+   * sent in this turn: the value itself goes first.
    *
-   * @param start whether what is live in it begins at once
    * @throws {CodecError} when it cannot cross
    */
-  encode(
-    value: unknown,
-    otherId: number,
-    headroom: number,
-    start = false,
-  ): Uint8Array {
+  encode(value: unknown, otherId: number, headroom: number): Uint8Array {
     const [frame, fresh] = this.encodeLive(value, otherId, headroom);
-    // Behind whatever is sent in this turn: the value itself goes first.
-    if (start && fresh) {
+    if (fresh) {
       queueMicrotask(() => {
-        for (const end of fresh) end.start();
+        for (const end of fresh) end.begin();
       });
     }
     return frame;
   }
 
-  /** The same, with what is live in it: to be started once it is sent. */
+  /** The same, with what is live in it: to begin once it is sent. */
   encodeLive(
     value: unknown,
     otherId: number,
@@ -314,14 +351,16 @@ export class Ends {
   /**
    * Decodes a value from a context, with what is live in it.
    *
+   * @param inFlow whether it came in a piece of a flow
    * @throws {CodecError} when it is malformed
    */
   decode(
     data: Uint8Array,
     otherId: number,
+    inFlow = false,
   ): [value: unknown, live: End[] | undefined] {
     const { extensions } = this.router;
-    return this.#within(otherId, () => decode(data, { extensions }));
+    return this.#within(otherId, () => decode(data, { extensions }), inFlow);
   }
 }
 

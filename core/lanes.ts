@@ -67,7 +67,7 @@ export class Lanes {
     const open = this.#open.get(dstId) ?? 0;
     if (open < MAX_LANES) {
       this.#open.set(dstId, open + 1);
-      lane.start();
+      lane.begin();
     } else {
       const waiting = this.#waiting.get(dstId);
       if (waiting) waiting.push(lane);
@@ -84,7 +84,7 @@ export class Lanes {
     while (next?.over) next = waiting!.shift();
     if (waiting?.length === 0) this.#waiting.delete(dstId);
     // Not from in here: where all are lost, each would start the next.
-    if (next) queueMicrotask(() => next.start());
+    if (next) queueMicrotask(() => next.begin());
     else {
       const open = this.#open.get(dstId)! - 1;
       if (open > 0) this.#open.set(dstId, open);
@@ -134,7 +134,7 @@ class Lane extends End {
     if (this.#started) this.#go();
   }
 
-  override start(): void {
+  protected override start(): void {
     this.#started = true;
     this.#go();
   }

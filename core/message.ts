@@ -109,7 +109,7 @@ export class Message {
   /** Its last byte is on the way: what is live in it may begin. */
   sent(): void {
     const { live } = this;
-    if (live) { for (const end of live) end.start(); }
+    if (live) { for (const end of live) end.begin(); }
   }
 
   /** What the flow is called that it is a piece of. */

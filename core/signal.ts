@@ -16,7 +16,7 @@ export class SignalOwner extends End {
     this.#signal = signal;
   }
 
-  override start(): void {
+  protected override start(): void {
     if (this.over) return;
     if (this.#signal.aborted) this.#abort();
     else this.#signal.addEventListener("abort", this.#abort);
@@ -28,7 +28,7 @@ export class SignalOwner extends End {
   }
 
   override receive({ magic }: Message): void {
-    // Credit is the greeting of a context that is neither above nor below.
+    // Credit is a greeting.
     if (magic !== Magic.BYTES) this.#end();
   }
 
@@ -48,7 +48,7 @@ export class SignalPeer extends End {
 
   constructor(ends: Ends, otherId: number, handle: number) {
     super(ends, otherId, handle);
-    if (!ends.router.isNear(otherId)) this.grant(0);
+    if (ends.greets) this.grant(0);
   }
 
   get signal(): AbortSignal {

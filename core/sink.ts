@@ -17,14 +17,12 @@ abstract class Sink extends End {
     super(ends, otherId, handle);
     this.in = new Inflow({
       grant: (credit) => this.grant(credit),
-      decode: (data) => ends.decode(data, otherId)[0],
+      decode: (data) => ends.decode(data, otherId, true)[0],
       grow: (bytes) => ends.grow(bytes),
       budget: ends.budgetOf(otherId),
       maxSize: ends.router.maxMessageSize,
     }, window);
-    // Hops tell those of a loss who have spoken to what is lost. Whoever is
-    // neither above nor below is spoken to for that.
-    if (handle !== undefined && !ends.router.isNear(otherId)) this.grant(0);
+    if (handle !== undefined && ends.greets) this.grant(0);
   }
 
   override receive(message: Message): void {
@@ -33,7 +31,7 @@ abstract class Sink extends End {
       if (this.in.ended) this.ended();
       return;
     }
-    // A greeting, of a context that is neither above nor below.
+    // A greeting.
     if (message.magic === Magic.BYTES) return;
     let error: unknown = new ChannelError(CLOSED);
     try {
@@ -153,7 +151,7 @@ export class WritableSink extends Sink {
     this.#target = target;
   }
 
-  override start(): void {
+  protected override start(): void {
     if (this.over) return;
     try {
       this.#writer = this.#target.getWriter();

@@ -109,7 +109,7 @@ export class ReadableSource extends Source {
     this.#stream = stream;
   }
 
-  override start(): void {
+  protected override start(): void {
     if (this.over) return;
     try {
       this.#reader = this.#stream.getReader();
@@ -202,7 +202,7 @@ export class WritableSource extends End {
         this.finish();
       },
     });
-    if (!ends.router.isNear(otherId)) this.grant(0);
+    if (ends.greets) this.grant(0);
   }
 
   override receive(message: Message): void {

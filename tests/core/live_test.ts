@@ -1,5 +1,5 @@
 /** What is live, between contexts of one process. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { Receiver, Router, Sender } from "../../mod.ts";
 import { openPair, type Pair } from "../fixtures/pair.ts";
 
@@ -60,4 +60,54 @@ Deno.test("each step of an iteration arrives as it was, bytes as well", async ()
   const sizes: number[] = [];
   for await (const { length } of await context.call(hashes)) sizes.push(length);
   assertEquals(sizes, Array.from({ length: 20 }, (_, size) => size * 5000));
+});
+
+Deno.test("what is live in a large step of an iteration waits for that step", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  async function* steps() {
+    const pad = "x".repeat(300_000);
+    for (let step = 0; step < 3; step++) {
+      const controller = new AbortController();
+      const stream = ReadableStream.from([step]);
+      yield { pad, stream, signal: controller.signal };
+      controller.abort(new RangeError("over"));
+    }
+    // Fires before it is there.
+    const controller = new AbortController();
+    queueMicrotask(() => controller.abort(new RangeError("over")));
+    yield { pad, stream: ReadableStream.from([3]), signal: controller.signal };
+  }
+  const seen: number[] = [];
+  for await (const { stream, signal } of await context.call(steps)) {
+    for await (const step of stream) seen.push(step);
+    if (signal.aborted) continue;
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+  assertEquals(seen, [0, 1, 2, 3]);
+  await context.ping();
+  assertEquals([router.ends.size, child.ends.size], [0, 0]);
+});
+
+Deno.test("what is live in a large call that is cancelled ends there as well", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  async function count(stream: ReadableStream, _large: Uint8Array) {
+    let count = 0;
+    for await (const _ of stream) count++;
+    return count;
+  }
+  // From here on the function is known on both sides.
+  await context.call(count, ReadableStream.from([]), new Uint8Array(0));
+  const controller = new AbortController();
+  const { signal } = controller;
+  const large = new Uint8Array(5_000_000);
+  const call = context.with({ signal })
+    .call(count, new ReadableStream(), large);
+  while (router.lanes.size === 0) await context.ping();
+  controller.abort(new RangeError("enough"));
+  await assertRejects(() => call, RangeError, "enough");
+  await router.lanes.drained();
+  await context.ping();
+  assertEquals([router.ends.size, child.ends.size], [0, 0]);
 });
