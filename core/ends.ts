@@ -1,7 +1,8 @@
 import { type CodecError, decode, encode } from "./codec.ts";
 import type { Context } from "./context.ts";
 import { ChannelError, fromDead } from "./errors.ts";
-import { Budget, encodeReason, type EncodeValue, type Post } from "./flow.ts";
+import { encodeReason, type EncodeValue, type Post } from "./flow.ts";
+import { Budget } from "./inflow.ts";
 import { Handle, HEADER_SIZE, Magic } from "./frame.ts";
 import { Message } from "./message.ts";
 import type { Router } from "./router.ts";

@@ -1,7 +1,8 @@
 import type { Message } from "./message.ts";
 import { CLOSED, End, type Ends } from "./ends.ts";
 import { ChannelError } from "./errors.ts";
-import { Inflow, ITEM_WINDOW, type Step, WINDOW } from "./flow.ts";
+import { ITEM_WINDOW, WINDOW } from "./flow.ts";
+import { Inflow, type Step } from "./inflow.ts";
 import { Magic } from "./frame.ts";
 
 /** Takes what the other side sends. */

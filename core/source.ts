@@ -2,7 +2,8 @@ import type { Message } from "./message.ts";
 import { type CallScope, scopes } from "./current.ts";
 import { CLOSED, creditOf, End, type Ends } from "./ends.ts";
 import { ChannelError } from "./errors.ts";
-import { Outflow, WINDOW } from "./flow.ts";
+import { WINDOW } from "./flow.ts";
+import { Outflow } from "./outflow.ts";
 import { Magic } from "./frame.ts";
 
 /** Sends what is read from something: a stream or an iterator. */
