@@ -16,6 +16,7 @@
  */
 export {
   type AnyFunction,
+  type Budget,
   type BuildahOptions,
   CallChain,
   type Caller,
