@@ -29,7 +29,11 @@ export interface InflowHost {
 export class Budget {
   #left: number;
 
-  /** @param limit in bytes */
+  /**
+   * Makes one of which nothing is taken.
+   *
+   * @param limit in bytes
+   */
   constructor(limit: number) {
     this.#left = limit;
   }
