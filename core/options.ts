@@ -51,8 +51,29 @@ export type LocalOptions = ConnectOptions;
 /** Options of `worker()`: a Worker in the same process. */
 export type WorkerOptions = Omit<ConnectOptions, "cwd" | "env" | "deno">;
 
-/** A password, or a function that asks for it when it is needed. */
+/**
+ * A password, or a function that asks for it when it is needed: at most once.
+ * The time that it takes counts towards `connectTimeout`.
+ */
 export type Password = Secret | (() => Promise<Secret>);
+
+/** Something that ssh wants to know before it lets anybody in. */
+export interface Prompt {
+  /**
+   * - `password`: of a user, here or on a host on the way
+   * - `passphrase`: of a key, or the PIN of a token
+   * - `confirm`: a question to be answered with `yes` or `no`
+   * - `code`: anything else, such as a one-time code
+   */
+  kind: "password" | "passphrase" | "confirm" | "code";
+  /** What ssh, or the host, says: hostile text as much as any other. */
+  text: string;
+  /** Path of the context that is being made. */
+  path: string;
+}
+
+/** Answers what ssh asks. A question is put at most once. */
+export type OnPrompt = (prompt: Prompt) => Promise<Secret>;
 
 /** Options of `ssh()`, which runs the system's OpenSSH. */
 export interface SshOptions extends ConnectOptions {
@@ -64,8 +85,14 @@ export interface SshOptions extends ConnectOptions {
   port?: number;
   /** Private key; no other is offered. */
   identityFile?: string;
-  /** Password of the user there. */
+  /** Password of the user there. Hosts on the way to it do not get it. */
   password?: Password;
+  /**
+   * Asked for what `password` does not answer: passphrases of keys, one-time
+   * codes, passwords of hosts on the way. Runs where it was made, also when
+   * the new context is behind `via`. Without it nothing is asked.
+   */
+  onPrompt?: OnPrompt;
   /** What an unknown or changed host key does. @default {"enforce"} */
   checkHostKeys?: "enforce" | "accept-new" | "ignore";
   /** Whether ssh compresses. @default {false} */
@@ -74,18 +101,28 @@ export interface SshOptions extends ConnectOptions {
   sshPath?: string;
   /** More arguments for ssh, put before the host. */
   sshArgs?: string[];
+  /**
+   * Whether a connection that the user keeps open (ControlMaster in ssh's own
+   * configuration) is used. None is ever made. @default {false}
+   */
+  controlMaster?: boolean;
 }
 
-/** Options of `sudo()`. */
+/** Options of `sudo()`: another user of the same machine. */
 export interface SudoOptions extends ConnectOptions {
-  /** @default {"root"} */
+  /** Name, or `#` and the number. @default {"root"} */
   username?: string;
+  /** What sudo asks for: mostly the password of the user who calls it. */
   password?: Password;
+  /** Keeps the environment, where sudoers allows it. @default {false} */
   preserveEnv?: boolean;
+  /** Sets HOME to that of the user. @default {false} */
   setHome?: boolean;
+  /** Goes through the login shell of the user and its profile. @default {false} */
   login?: boolean;
-  /** @default {"sudo"} */
+  /** The sudo to run. @default {"sudo"} */
   sudoPath?: string;
+  /** More arguments for sudo, put before the command. */
   sudoArgs?: string[];
 }
 
@@ -222,6 +259,34 @@ export interface ChrootOptions extends ConnectOptions {
   chrootPath?: string;
 }
 
+/** Options of `su()`: another user of the same machine, by that user's password. */
+export interface SuOptions extends ConnectOptions {
+  /** Who to be. @default {"root"} */
+  username?: string;
+  /** Password of that user. Root is not asked. */
+  password?: Password;
+  /** Keeps the environment. @default {false} */
+  preserveEnv?: boolean;
+  /** Makes the shell a login shell. @default {false} */
+  login?: boolean;
+  /** The su to run. @default {"su"} */
+  suPath?: string;
+  /** More arguments for su, put before the user. */
+  suArgs?: string[];
+}
+
+/** Options of `doas()`: another user of the same machine. */
+export interface DoasOptions extends ConnectOptions {
+  /** Who to be. @default {"root"} */
+  username?: string;
+  /** Password of the user who calls it. */
+  password?: Password;
+  /** The doas to run. @default {"doas"} */
+  doasPath?: string;
+  /** More arguments for doas, put before the command. */
+  doasArgs?: string[];
+}
+
 /** One step of opening a context, for people who watch. */
 export interface Progress {
   /** Path of the context that is being made. */
@@ -262,4 +327,10 @@ export interface Methods {
   setns: SetnsOptions;
   /** Another root directory. */
   chroot: ChrootOptions;
+  /** Another user, by sudo. */
+  sudo: SudoOptions;
+  /** Another user, by su. */
+  su: SuOptions;
+  /** Another user, by doas. */
+  doas: DoasOptions;
 }

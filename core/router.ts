@@ -55,7 +55,7 @@ const MESSAGE_COST = 1024;
  * Takes messages where they belong: to a handler of this context, or over a
  * link to the next one. The only place where trust is decided.
  */
-export class Router extends WaysIn implements AsyncDisposable {
+export class Router extends WaysIn {
   /** Its context's id; 0 is the master. */
   readonly id: number;
   /** Its context's path. */

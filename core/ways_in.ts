@@ -3,6 +3,7 @@ import type {
   BuildahOptions,
   ChrootOptions,
   ConnectOptions,
+  DoasOptions,
   DockerOptions,
   IncusOptions,
   JailOptions,
@@ -15,6 +16,8 @@ import type {
   PodmanOptions,
   SetnsOptions,
   SshOptions,
+  SudoOptions,
+  SuOptions,
   WorkerOptions,
 } from "./options.ts";
 
@@ -113,5 +116,20 @@ export abstract class WaysIn {
   /** Opens a context under another root directory. */
   chroot(options: ChrootOptions): Promise<Context> {
     return this.open("chroot", options);
+  }
+
+  /** Opens a context under another user of the same machine, with sudo. */
+  sudo(options: SudoOptions = {}): Promise<Context> {
+    return this.open("sudo", options);
+  }
+
+  /** The same with su, through the login shell of that user. */
+  su(options: SuOptions = {}): Promise<Context> {
+    return this.open("su", options);
+  }
+
+  /** The same with doas. */
+  doas(options: DoasOptions = {}): Promise<Context> {
+    return this.open("doas", options);
   }
 }

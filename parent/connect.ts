@@ -17,6 +17,7 @@ import { docker } from "./methods/docker.ts";
 import { incus } from "./methods/incus.ts";
 import { jail } from "./methods/jail.ts";
 import { kubectl } from "./methods/kubectl.ts";
+import { connectDoas } from "./methods/doas.ts";
 import { connectLocal } from "./methods/local.ts";
 import { lxc } from "./methods/lxc.ts";
 import { lxd } from "./methods/lxd.ts";
@@ -24,8 +25,11 @@ import { machinectl } from "./methods/machinectl.ts";
 import { podman } from "./methods/podman.ts";
 import { connectSetns } from "./methods/setns.ts";
 import { connectSsh } from "./methods/ssh.ts";
+import { connectSu } from "./methods/su.ts";
+import { connectSudo } from "./methods/sudo.ts";
 import { connectWorker } from "./methods/worker.ts";
 import { Parent } from "./parent.ts";
+import { borrow, lend } from "./questions.ts";
 
 /** One way in: opens a context below this one. */
 export type Method<O extends ConnectOptions> = (
@@ -49,6 +53,9 @@ const METHODS: { [M in keyof Methods]: Method<Methods[M]> } = {
   machinectl: through("machinectl", machinectl),
   setns: connectSetns,
   chroot: connectChroot,
+  sudo: connectSudo,
+  su: connectSu,
+  doas: connectDoas,
 };
 
 /** What every way in has to do with. */
@@ -115,7 +122,9 @@ async function connectVia<M extends keyof Methods>(
   method: M,
   options: Methods[M],
 ): Promise<Context> {
-  const { signal, ...rest } = options as Methods[M] & ConnectOptions;
+  const { signal, ...own } = options as Methods[M] & ConnectOptions;
+  using questions = lend(router, via, own);
+  const rest = questions.options;
   try {
     const id = await via.with(signal ? { signal } : {}).call(
       connectHere as (method: M, options: Methods[M]) => Promise<number>,
@@ -149,7 +158,10 @@ export async function connectHere<M extends keyof Methods>(
   options: Methods[M],
 ): Promise<number> {
   const { router, signal } = current();
-  const context = await connect(router, method, { ...options, signal });
+  const context = await connect(router, method, {
+    ...borrow(router, options),
+    signal,
+  });
   return context.id;
 }
 

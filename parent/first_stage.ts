@@ -68,6 +68,8 @@ export const WORKER_SOURCE: string = compact(WORKER);
 export interface FirstStageOptions {
   /** Path of the Deno to run. Default: the script looks for one. */
   path?: string;
+  /** Path of a Deno that is tried before others. */
+  prefer?: string;
   /** The flags that make the context's permissions. */
   flags: string[];
   /** Working directory. */
@@ -85,14 +87,14 @@ const FLAGS =
  * program, which would not hand on our descriptors: it is asked for its own path.
  */
 const FIND = [
-  'for d in "$(command -v deno)" "$HOME/.deno/bin/deno";do [ -x "$d" ]&&break;d=;done',
+  '"$(command -v deno)" "$HOME/.deno/bin/deno";do [ -x "$d" ]&&break;d=;done',
   `[ "$d" ]||{ echo "${NO_RUNTIME}$(uname -sm)">&4;exit 127;}`,
   'case "$(dd if="$d" bs=1 count=1 2>/dev/null)" in "#")d=$("$d" eval "console.log(Deno.execPath())");;esac',
 ].join(";");
 
 /** The script that a POSIX `sh` runs to become a context. */
 export function firstStage(options: FirstStageOptions): string {
-  const { path, flags, cwd, env } = options;
+  const { path, prefer, flags, cwd, env } = options;
   const words = ["run", FLAGS, ...flags.map(quote), `"${PROCESS_URL}"`];
   const steps = ["exec 3<&0 4>&1 </dev/null >&2"];
   if (cwd !== undefined) steps.push(`cd ${quote(dashed(cwd))}||exit 1`);
@@ -104,7 +106,8 @@ export function firstStage(options: FirstStageOptions): string {
     steps.push(
       '[ -d "${DENO_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/deno}" ]||export DENO_DIR=/dev/null/-',
     );
-    steps.push(FIND);
+    const first = prefer === undefined ? "" : `${quote(prefer)} `;
+    steps.push(`for d in ${first}${FIND}`);
   } else {
     steps.push(`d=${quote(path)}`);
   }

@@ -19,7 +19,10 @@ export * from "./processes.ts";
 export * from "./quote.ts";
 export * from "./remote_process.ts";
 export * from "./spec.ts";
+export { doasArgs } from "./methods/doas.ts";
 export { sshArgs } from "./methods/ssh.ts";
+export { suArgs } from "./methods/su.ts";
+export { sudoArgs } from "./methods/sudo.ts";
 
 /** Ends all contexts that a router opened. */
 export function shutdown(router: Router): Promise<void> {

@@ -40,6 +40,8 @@ export class ProcessChild implements Child, Transport {
   readonly tail: Tail = new Tail();
   /** Takes the lines of its error output. */
   onLine: (line: string) => void;
+  /** Takes its error output as it comes: a prompt is not a line. */
+  onOutput: ((chunk: Uint8Array) => void) | undefined;
 
   readonly #process: Deno.ChildProcess;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -98,10 +100,18 @@ export class ProcessChild implements Child, Transport {
     }
   }
 
+  /** Whether it was asked to end. */
+  get asked(): boolean {
+    return this.#asked;
+  }
+
   async #live(): Promise<void> {
     const splitter = new LineSplitter((line) => this.onLine(line));
     const reader = this.#process.stderr.getReader();
-    const printed = drain(reader, (chunk) => splitter.push(chunk));
+    const printed = drain(reader, (chunk) => {
+      splitter.push(chunk);
+      this.onOutput?.(chunk);
+    });
     this.#exited = await this.#process.status;
     for (const timer of this.#timers.splice(0)) clearTimeout(timer);
     this.#signal("SIGKILL");
@@ -113,6 +123,11 @@ export class ProcessChild implements Child, Transport {
 
   /** The next bytes; `null` at the end. */
   async read(): Promise<Uint8Array | null> {
+    if (this.#rest.length > 0) {
+      const rest = this.#rest;
+      this.#rest = new Uint8Array(0);
+      return rest;
+    }
     try {
       const { value, done } = await this.#reader.read(this.#buffer);
       if (done) return null;
@@ -130,7 +145,7 @@ export class ProcessChild implements Child, Transport {
     }
   }
 
-  /** Gives back bytes that belong to the frames. */
+  /** Gives back bytes that are for who reads next. */
   unread(bytes: Uint8Array): void {
     this.#rest = bytes;
   }
@@ -166,12 +181,12 @@ export class ProcessChild implements Child, Transport {
     }
   }
 
-  /** Closes its input and sees to it that it ends. */
-  close(): void {
+  /** Closes its input and sees to it that it ends, by itself if it likes. */
+  close(patience = 0): void {
     void this.#writer.close().catch(() => {});
     void this.#reader.cancel().catch(() => {});
     // Whoever closes first has no more to say to it: no time to be lost.
-    if (!this.#asked) this.reap(0);
+    if (!this.#asked) this.reap(patience);
   }
 
   /** Why it is gone, as far as that is known. */

@@ -9,9 +9,13 @@ import {
 } from "../core/mod.ts";
 import { BootEofError, bootstrap, NoRuntimeError } from "./bootstrap.ts";
 import type { Attempt } from "./connect.ts";
+import { Refused } from "./dialogue.ts";
 import { preamble } from "./first_stage.ts";
 import type { Parent } from "./parent.ts";
 import { ProcessChild, type ProcessOptions } from "./process_child.ts";
+
+/** Milliseconds that a program gets to end after its output has. */
+const ENDING = 500;
 
 /** How a way in runs a program that becomes a context. */
 export interface ProcessContextOptions extends ProcessOptions {
@@ -19,6 +23,12 @@ export interface ProcessContextOptions extends ProcessOptions {
   name: string;
   /** Whether nothing but our own first stage reads its input. */
   eager: boolean;
+  /** What has to be said before its first stage begins. */
+  begin?: (child: ProcessChild) => Promise<void>;
+  /** Lines that it prints when it was ended on purpose, and nobody needs to see. */
+  farewell?: RegExp;
+  /** Takes out of a line what is not for people to see. */
+  clean?: (line: string) => string;
   /** What this way in knows about how it fails. */
   explain?: (tail: string, status: Deno.CommandStatus) => Failure | undefined;
 }
@@ -104,23 +114,30 @@ export async function connectProcess(
     throw fail("bootstrap", (error as Error).message, error);
   }
 
+  const { clean } = program;
+  if (clean) child.onLine = (line) => child.tail.push(clean(line));
   const stop = () => child.close();
   signal.addEventListener("abort", stop);
   // Since this way in began, on which it may have asked for something.
   if (signal.aborted) stop();
   try {
+    await program.begin?.(child);
     await bootstrap(child, preamble(router.core, config), {
       eager: program.eager,
       tail: child.tail,
     });
     signal.throwIfAborted();
   } catch (error) {
-    child.close();
-    if (!(error instanceof BootEofError) || signal.aborted) child.reap(0);
+    // One that ended its output is about to say how it ended.
+    const ending = error instanceof BootEofError && !signal.aborted;
+    child.close(ending ? ENDING : 0);
     await child.gone;
     if (signal.aborted) {
       const { kind, message } = signal.reason as ConnectError;
       throw fail(kind, message.replace(/^Cannot connect: /, ""), error);
+    }
+    if (error instanceof Refused) {
+      throw fail(error.kind, error.message, error.cause);
     }
     if (error instanceof NoRuntimeError) {
       throw fail("runtime", `${error.message}; install Deno there`, error);
@@ -132,7 +149,9 @@ export async function connectProcess(
   }
 
   const link = new Link(router, child, id);
+  const { farewell } = program;
   child.onLine = (message) => {
+    if (child.asked && farewell?.test(message)) return;
     child.tail.push(message);
     router.onRecord({
       level: "info",

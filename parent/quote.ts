@@ -47,3 +47,21 @@ export function quoteForLogin(word: string): string {
   if (PLAIN.test(word)) return word;
   return `'${word.replace(/['\\!]/g, (c) => `'\\${c}'`)}'`;
 }
+
+/**
+ * A script for a POSIX `sh` in letters, digits and the few signs that survive
+ * `sudo -i`, which has a login shell of any kind read a backslash before each.
+ *
+ * @throws {TypeError} when the script holds a NUL
+ */
+export function quoteOctal(script: string): string {
+  quote(script);
+  let octal = "";
+  for (const byte of new TextEncoder().encode(script)) {
+    const c = String.fromCharCode(byte);
+    octal += /[A-Za-z0-9]/.test(c)
+      ? c
+      : `\\${byte.toString(8).padStart(3, "0")}`;
+  }
+  return `eval "\`printf '${octal}'\`"`;
+}

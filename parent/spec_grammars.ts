@@ -3,12 +3,7 @@
  *
  * @module
  */
-import type {
-  ConnectOptions,
-  DenoOptions,
-  Methods,
-  SudoOptions,
-} from "../core/mod.ts";
+import type { ConnectOptions, DenoOptions, Methods } from "../core/mod.ts";
 
 /** A part of a spec does not fit. Says which, and why. */
 export class Unfit extends Error {}
@@ -213,142 +208,137 @@ type Own<O> = Exclude<
  * All ways in. An option that is not in its row does not exist for specs; the
  * compiler says when one is forgotten.
  */
-export const GRAMMARS:
-  & { [M in keyof Methods]: Grammar<Own<Methods[M]>> }
-  & {
-    sudo: Grammar<Own<SudoOptions>>;
-    su: Grammar<string>;
-    doas: Grammar<string>;
-  } = {
-    local: { form: "local:", target: nothing, options: {} },
-    worker: { form: "worker:", target: nothing, options: {}, within: true },
-    ssh: {
-      form: "ssh:[user@]host[:port]",
-      target: withUser(hostPort),
-      missing: needs("hostname", "host"),
-      options: {
-        hostname: text,
-        username: text,
-        port: PORT,
-        identityFile: text,
-        password: secret,
-        checkHostKeys: oneOf("enforce", "accept-new", "ignore"),
-        compression: flag,
-        sshPath: text,
-        sshArgs: list,
-      },
+export const GRAMMARS: { [M in keyof Methods]: Grammar<Own<Methods[M]>> } = {
+  local: { form: "local:", target: nothing, options: {} },
+  worker: { form: "worker:", target: nothing, options: {}, within: true },
+  ssh: {
+    form: "ssh:[user@]host[:port]",
+    target: withUser(hostPort),
+    missing: needs("hostname", "host"),
+    options: {
+      hostname: text,
+      username: text,
+      port: PORT,
+      identityFile: text,
+      password: secret,
+      checkHostKeys: oneOf("enforce", "accept-new", "ignore"),
+      compression: flag,
+      sshPath: text,
+      sshArgs: list,
+      controlMaster: flag,
     },
-    sudo: {
-      form: "sudo:[user]",
-      target: named("username"),
-      options: {
-        username: text,
-        password: secret,
-        preserveEnv: flag,
-        setHome: flag,
-        login: flag,
-        sudoPath: text,
-        sudoArgs: list,
-      },
+  },
+  sudo: {
+    form: "sudo:[user]",
+    target: named("username"),
+    options: {
+      username: text,
+      password: secret,
+      preserveEnv: flag,
+      setHome: flag,
+      login: flag,
+      sudoPath: text,
+      sudoArgs: list,
     },
-    su: {
-      form: "su:[user]",
-      target: named("username"),
-      options: {
-        username: text,
-        password: secret,
-        preserveEnv: flag,
-        login: flag,
-        suPath: text,
-        suArgs: list,
-      },
+  },
+  su: {
+    form: "su:[user]",
+    target: named("username"),
+    options: {
+      username: text,
+      password: secret,
+      preserveEnv: flag,
+      login: flag,
+      suPath: text,
+      suArgs: list,
     },
-    doas: {
-      form: "doas:[user]",
-      target: named("username"),
-      options: {
-        username: text,
-        password: secret,
-        doasPath: text,
-        doasArgs: list,
-      },
+  },
+  doas: {
+    form: "doas:[user]",
+    target: named("username"),
+    options: {
+      username: text,
+      password: secret,
+      doasPath: text,
+      doasArgs: list,
     },
-    docker: dockerLike("docker", "dockerPath"),
-    podman: dockerLike("podman", "podmanPath"),
-    buildah: {
-      form: "buildah:[user@]container",
-      ...USER_CONTAINER,
-      options: { container: text, username: text, buildahPath: text },
+  },
+  docker: dockerLike("docker", "dockerPath"),
+  podman: dockerLike("podman", "podmanPath"),
+  buildah: {
+    form: "buildah:[user@]container",
+    ...USER_CONTAINER,
+    options: { container: text, username: text, buildahPath: text },
+  },
+  kubectl: {
+    form: "kubectl:[namespace/]pod",
+    target: pod,
+    missing: needs("pod", "pod"),
+    options: {
+      pod: text,
+      container: text,
+      namespace: text,
+      context: text,
+      kubectlPath: text,
+      kubectlArgs: list,
     },
-    kubectl: {
-      form: "kubectl:[namespace/]pod",
-      target: pod,
-      missing: needs("pod", "pod"),
-      options: {
-        pod: text,
-        container: text,
-        namespace: text,
-        context: text,
-        kubectlPath: text,
-        kubectlArgs: list,
-      },
+  },
+  lxc: {
+    form: "lxc:container",
+    ...CONTAINER,
+    options: { container: text, lxcAttachPath: text },
+  },
+  lxd: {
+    form: "lxd:container",
+    ...CONTAINER,
+    options: { container: text, lxcPath: text },
+  },
+  incus: {
+    form: "incus:container",
+    ...CONTAINER,
+    options: { container: text, incusPath: text },
+  },
+  jail: {
+    form: "jail:[user@]jail",
+    ...USER_CONTAINER,
+    options: { container: text, username: text, jexecPath: text },
+  },
+  machinectl: {
+    form: "machinectl:[user@]machine",
+    ...USER_CONTAINER,
+    options: { container: text, username: text, systemdRunPath: text },
+  },
+  setns: {
+    form: "setns:[user@]pid, or setns:[user@]container?kind=docker",
+    target: withUser((text) =>
+      /^\d+$/.test(text)
+        ? { pid: whole(1, 999_999_999)("pid", text) }
+        : named("container")(text)
+    ),
+    missing: ({ pid, container, kind }) =>
+      (pid === undefined) === (container === undefined)
+        ? "it must name either a pid or a container"
+        : container !== undefined && kind === undefined
+        ? "the kind of the container is missing"
+        : undefined,
+    options: {
+      pid: whole(1, 999_999_999),
+      container: text,
+      kind: oneOf("docker", "podman", "lxc", "lxd", "incus", "machinectl"),
+      username: text,
+      nsenterPath: text,
+      dockerPath: text,
+      podmanPath: text,
+      lxcInfoPath: text,
+      lxcPath: text,
+      incusPath: text,
+      machinectlPath: text,
     },
-    lxc: {
-      form: "lxc:container",
-      ...CONTAINER,
-      options: { container: text, lxcAttachPath: text },
-    },
-    lxd: {
-      form: "lxd:container",
-      ...CONTAINER,
-      options: { container: text, lxcPath: text },
-    },
-    incus: {
-      form: "incus:container",
-      ...CONTAINER,
-      options: { container: text, incusPath: text },
-    },
-    jail: {
-      form: "jail:[user@]jail",
-      ...USER_CONTAINER,
-      options: { container: text, username: text, jexecPath: text },
-    },
-    machinectl: {
-      form: "machinectl:[user@]machine",
-      ...USER_CONTAINER,
-      options: { container: text, username: text, systemdRunPath: text },
-    },
-    setns: {
-      form: "setns:[user@]pid, or setns:[user@]container?kind=docker",
-      target: withUser((text) =>
-        /^\d+$/.test(text)
-          ? { pid: whole(1, 999_999_999)("pid", text) }
-          : named("container")(text)
-      ),
-      missing: ({ pid, container, kind }) =>
-        (pid === undefined) === (container === undefined)
-          ? "it must name either a pid or a container"
-          : container !== undefined && kind === undefined
-          ? "the kind of the container is missing"
-          : undefined,
-      options: {
-        pid: whole(1, 999_999_999),
-        container: text,
-        kind: oneOf("docker", "podman", "lxc", "lxd", "incus", "machinectl"),
-        username: text,
-        nsenterPath: text,
-        dockerPath: text,
-        podmanPath: text,
-        lxcInfoPath: text,
-        lxcPath: text,
-        incusPath: text,
-        machinectlPath: text,
-      },
-    },
-    chroot: {
-      form: "chroot:/path",
-      target: named("path"),
-      missing: needs("path", "path"),
-      options: { path: text, username: text, chrootPath: text },
-    },
-  };
+  },
+  chroot: {
+    form: "chroot:/path",
+    target: named("path"),
+    missing: needs("path", "path"),
+    options: { path: text, username: text, chrootPath: text },
+  },
+};

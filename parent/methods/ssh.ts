@@ -1,30 +1,146 @@
-import type { Context, SshOptions } from "../../core/mod.ts";
+import {
+  ConnectError,
+  type Context,
+  errorMessage,
+  type OnPrompt,
+  type SshOptions,
+} from "../../core/mod.ts";
+import { Askpass } from "../askpass.ts";
 import type { Attempt } from "../connect.ts";
+import { once } from "../dialogue.ts";
 import { loginCommand } from "../first_stage.ts";
 import { permissionFlags, resolvePermissions } from "../permissions.ts";
-import { connectProcess, type Failure } from "../process_context.ts";
+import type { ProcessChild } from "../process_child.ts";
+import { childPath, connectProcess, type Failure } from "../process_context.ts";
 
 /** ssh's own exit code: the remote command was not reached, or it said so itself. */
 const SSH_FAILED = 255;
 
 /** Opens a context on another machine with the system's OpenSSH. */
-export function connectSsh(
+export async function connectSsh(
   attempt: Attempt,
   options: SshOptions,
 ): Promise<Context> {
+  const args = sshArgs(options);
   const command = loginCommand({
     ...(options.deno?.path === undefined ? {} : { path: options.deno.path }),
     flags: permissionFlags(resolvePermissions(options.permissions)),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
   });
-  return connectProcess(attempt, options, {
+  await using askpass = canAnswer(options)
+    ? await startAskpass(attempt, options, args)
+    : undefined;
+  return await connectProcess(attempt, options, {
     command: options.sshPath ?? "ssh",
-    args: [...sshArgs(options), command],
+    args: [...args, command],
+    ...(askpass ? { env: askpass.env } : {}),
     name: sshName(options),
     eager: false,
-    explain,
+    clean: (line) => askpass?.clean(line) ?? line,
+    ...(askpass ? { begin: stopOnRepeat(askpass) } : {}),
+    explain: (tail, status) => explain(tail, status, askpass?.declined ?? []),
   });
+}
+
+/** ssh on a host on the way asks as often as that host lets it. */
+function stopOnRepeat(
+  askpass: Askpass,
+): (child: ProcessChild) => Promise<void> {
+  return (child) => {
+    askpass.onRepeat = () => {
+      if (askpass.declined.length === 0) {
+        askpass.declined.push("the same again: the answer was not accepted");
+      }
+      child.close();
+    };
+    return Promise.resolve();
+  };
+}
+
+function canAnswer({ password, onPrompt }: SshOptions): boolean {
+  return password !== undefined || onPrompt !== undefined;
+}
+
+async function startAskpass(
+  { parent }: Attempt,
+  options: SshOptions,
+  args: string[],
+): Promise<Askpass> {
+  const path = childPath(parent, options.name ?? sshName(options));
+  const answer = await answers(options, args);
+  try {
+    return await Askpass.start(answer, path);
+  } catch (cause) {
+    throw new ConnectError(
+      `Cannot connect to ${path}: ${errorMessage(cause)}`,
+      { kind: "bootstrap", hop: path, cause },
+    );
+  }
+}
+
+/** Answers with the password what asks for it, and asks the caller the rest. */
+async function answers(
+  options: SshOptions,
+  args: string[],
+): Promise<OnPrompt> {
+  const { onPrompt } = options;
+  const password = once(options.password);
+  let given = false;
+  const isOurs = password ? await askerOf(options, args) : () => false;
+  return async (prompt) => {
+    if (password && prompt.kind === "password" && isOurs(prompt.text)) {
+      if (!given) {
+        given = true;
+        return await password();
+      }
+      if (!onPrompt) throw new Error("the password was not accepted");
+    }
+    if (onPrompt) return await onPrompt(prompt);
+    throw new Error("there is no answer to that, set `onPrompt`");
+  };
+}
+
+/**
+ * Tells the prompts of the host itself from those of hosts on the way to it,
+ * which must not get its password: by what ssh makes of its configuration.
+ */
+async function askerOf(
+  options: SshOptions,
+  args: string[],
+): Promise<(prompt: string) => boolean> {
+  const values = await sshValues(options.sshPath ?? "ssh", args);
+  const self = `${values.get("user")}@${values.get("hostname")}`.toLowerCase();
+  const direct = !values.has("proxyjump") && !values.has("proxycommand");
+  return (prompt) => {
+    // "user@host's password: ", or "(user@host) Password: " where the host asks.
+    const asker = prompt.match(/^([^\s']+@\S+)'s |^\((\S+@\S+)\) /);
+    const who = asker?.[1] ?? asker?.[2];
+    if (who === undefined || values.size === 0) return direct;
+    return who.toLowerCase() === self;
+  };
+}
+
+/** What `ssh -G` says of its configuration for a host; nothing if it cannot. */
+async function sshValues(
+  command: string,
+  args: string[],
+): Promise<Map<string, string>> {
+  const values = new Map<string, string>();
+  try {
+    const { stdout } = await new Deno.Command(command, {
+      args: ["-G", ...args],
+      stdin: "null",
+      stderr: "null",
+    }).output();
+    for (const line of new TextDecoder().decode(stdout).split("\n")) {
+      const [name, ...rest] = line.split(" ");
+      if (name) values.set(name.toLowerCase(), rest.join(" "));
+    }
+  } catch {
+    // Running it for real says what is wrong.
+  }
+  return values;
 }
 
 /** `ssh.host`, with what tells it from other contexts on that host. */
@@ -79,8 +195,14 @@ export function sshArgs(options: SshOptions): string[] {
     set("Compression", options.compression ? "yes" : "no");
   }
   args.push(...options.sshArgs ?? []);
-  // Nobody can answer: what would be asked is refused, and said.
-  set("BatchMode", "yes");
+  if (canAnswer(options)) {
+    // What is asked twice was answered wrong.
+    set("BatchMode", "no");
+    set("NumberOfPasswordPrompts", 1);
+  } else {
+    // Nobody can answer: what would be asked is refused, and said.
+    set("BatchMode", "yes");
+  }
   set("StrictHostKeyChecking", "yes");
   set("Compression", "no");
   // Banners may say anything; errors are still printed.
@@ -89,6 +211,7 @@ export function sshArgs(options: SshOptions): string[] {
   set("ClearAllForwardings", "yes");
   set("PermitLocalCommand", "no");
   set("ControlMaster", "no");
+  if (!options.controlMaster) set("ControlPath", "none");
   set("ServerAliveInterval", Math.ceil(options.keepaliveInterval ?? 15));
   set("ServerAliveCountMax", options.keepaliveCount ?? 3);
   set("ConnectTimeout", Math.ceil((options.connectTimeout ?? 30_000) / 1000));
@@ -116,11 +239,17 @@ const REASONS: [pattern: RegExp, kind: Failure["kind"]][] = [
 function explain(
   tail: string,
   status: Deno.CommandStatus,
+  declined: string[],
 ): Failure | undefined {
+  const asked = declined.length > 0
+    ? `ssh asked ${declined.join("; ")}`
+    : undefined;
+  if (asked && status.signal) return { kind: "auth", message: asked };
   if (status.code !== SSH_FAILED) return undefined;
   for (const [pattern, kind] of REASONS) {
     const line = tail.split("\n").find((line) => pattern.test(line));
-    if (line !== undefined) return { kind, message: line.trim() };
+    if (line === undefined) continue;
+    return { kind, message: line.trim() + (asked ? ` (${asked})` : "") };
   }
-  return undefined;
+  return asked ? { kind: "auth", message: asked } : undefined;
 }

@@ -42,6 +42,11 @@ const WAYS: Way[] = [
       await router.ssh({ ...ssh(sshd), via: await router.ssh(ssh(sshd)) }),
   },
   {
+    name: "sudo",
+    apart: true,
+    open: (router) => router.sudo({ username: "nobody" }),
+  },
+  {
     name: "worker via local",
     apart: true,
     open: async (router) => await router.worker({ via: await router.local() }),
@@ -54,7 +59,7 @@ for (const way of WAYS) {
   const needsRoot = way.name.includes("ssh");
   Deno.test({
     name: `conformance: ${way.name}`,
-    ignore: needsRoot && ignore,
+    ignore: (needsRoot || way.name === "sudo") && ignore,
     async fn(t) {
       await using _leaks = await noLeaks();
       await using sshd = needsRoot ? await startSshd() : undefined;
