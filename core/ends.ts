@@ -79,7 +79,11 @@ export abstract class End {
     const to = this.owner
       ? { dstId: id, handle: Handle.FLOW, replyTo: this.handle }
       : { dstId: id, handle: this.handle };
-    this.ends.router.route(new Message({ ...to, ...fields }, frame));
+    const message = new Message({ ...to, ...fields }, frame);
+    const { router } = this.ends;
+    // Pieces need credit. What the other end makes this one say does not.
+    if (fields.written) router.route(message);
+    else router.answer(message);
   };
 
   /** Encodes a value that goes to the other end in pieces. */

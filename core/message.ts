@@ -185,6 +185,12 @@ export class Message {
     }
   }
 
+  /** Nobody takes it: what is live in it ends, for its owner to know. */
+  leave(): void {
+    this.readLive();
+    for (const end of this.live ?? []) end.release(undefined);
+  }
+
   /**
    * Answers with a value or a message. Does nothing when no answer is wanted.
    *

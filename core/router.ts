@@ -330,7 +330,10 @@ export class Router extends WaysIn {
   #invoke(message: Message, link: Link | undefined): void {
     message.router = this;
     const refused = this.handlers.dispatch(message, link);
-    if (refused !== undefined) this.refuseFrom(message, refused, link);
+    if (refused !== undefined) {
+      this.refuseFrom(message, refused, link);
+      if (refused === Dead.HANDLE) message.leave();
+    }
     if (!link) message.written?.();
   }
 

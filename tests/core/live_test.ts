@@ -1,6 +1,6 @@
 /** What is live, between contexts of one process. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { Receiver, Router, Sender } from "../../mod.ts";
+import { CallChain, Receiver, Router, Sender } from "../../mod.ts";
 import { openPair, type Pair } from "../fixtures/pair.ts";
 
 /** Two contexts, neither of them above the other, and a way from one to the other. */
@@ -108,6 +108,34 @@ Deno.test("what is live in a large call that is cancelled ends there as well", a
   controller.abort(new RangeError("enough"));
   await assertRejects(() => call, RangeError, "enough");
   await router.lanes.drained();
+  await context.ping();
+  assertEquals([router.ends.size, child.ends.size], [0, 0]);
+});
+
+Deno.test("what is live and nobody takes ends where it comes from", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  function* numbers() {
+    yield 1;
+  }
+  // To a receiver that is not there.
+  const { signal } = new AbortController();
+  new Sender(context, 99_999).send([numbers(), new WritableStream(), signal]);
+  await context.ping();
+  await context.ping();
+  assertEquals([router.ends.size, child.ends.size], [0, 0]);
+  // The result of a call that was cancelled.
+  async function late() {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return (function* () {
+      yield 1;
+    })();
+  }
+  using chain = new CallChain(context);
+  const call = context.with({ timeout: 10, chain }).call(late);
+  await assertRejects(() => call, DOMException, "took more than");
+  // The next of the chain comes behind it.
+  assertEquals(await chain.call(Math.max, 1, 2), 2);
   await context.ping();
   assertEquals([router.ends.size, child.ends.size], [0, 0]);
 });

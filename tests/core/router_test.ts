@@ -8,6 +8,7 @@ import {
   type LogRecord,
   Magic,
   Message,
+  Piece,
   Receiver,
 } from "../../core/mod.ts";
 import { Router } from "../../mod.ts";
@@ -348,29 +349,35 @@ Deno.test("a service does not even read what is too large for it", async () => {
   await router.shutdown();
 });
 
-Deno.test("who asks and does not read the answers is cut off", async () => {
-  const { router, log } = rig();
-  const wire = await openWire(router, (transport) => ({
-    start: (events) => transport.start(events),
-    write: () => new Promise(() => {}),
-    close: () => transport.close(),
-  }));
-  const ask = new Message({
-    magic: Magic.BYTES,
-    srcId: wire.id,
-    authId: wire.id,
-    handle: 99,
-    replyTo: 7,
-  }).pack();
-  const asks = new Uint8Array(ask.length * 100_000);
-  for (let i = 0; i < 100_000; i++) asks.set(ask, i * ask.length);
-  wire.raw(asks);
-  const { kind, message } = await wire.context.closed;
-  assertEquals(kind, "protocol");
-  assert(message.includes("does not read"), message);
-  assertEquals(log.length, 1);
-  await router.shutdown();
-});
+const ASKED = {
+  "what is not there": { magic: Magic.BYTES, handle: 99 },
+  "large messages of no size": {
+    magic: Magic.FLOW,
+    handle: Handle.FLOW,
+    data: Uint8Array.of(Piece.MESSAGE, ...new Uint8Array(14)),
+  },
+};
+
+for (const [what, fields] of Object.entries(ASKED)) {
+  Deno.test(`who asks for ${what} and does not read the answers is cut off`, async () => {
+    const { router, log } = rig();
+    const wire = await openWire(router, (transport) => ({
+      start: (events) => transport.start(events),
+      write: () => new Promise(() => {}),
+      close: () => transport.close(),
+    }));
+    const own = { srcId: wire.id, authId: wire.id };
+    const ask = new Message({ ...own, ...fields, replyTo: 7000 }).pack();
+    const asks = new Uint8Array(ask.length * 100_000);
+    for (let i = 0; i < 100_000; i++) asks.set(ask, i * ask.length);
+    wire.raw(asks);
+    const { kind, message } = await wire.context.closed;
+    assertEquals(kind, "protocol");
+    assert(message.includes("does not read"), message);
+    assertEquals(log.length, 1);
+    await router.shutdown();
+  });
+}
 
 Deno.test("answers that are read are not held against anyone", async () => {
   const { router } = rig();
