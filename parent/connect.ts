@@ -108,8 +108,11 @@ export async function connect<M extends keyof Methods>(
   try {
     signal.throwIfAborted();
     const parent = Parent.of(router);
-    const id = await parent.ids.one();
-    return await METHODS[method]({ parent, id, signal }, options);
+    return await parent.attempt(controller, async () => {
+      const id = await parent.ids.one();
+      signal.throwIfAborted();
+      return await METHODS[method]({ parent, id, signal }, options);
+    });
   } finally {
     clearTimeout(timer);
     given?.removeEventListener("abort", abort);

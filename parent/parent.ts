@@ -1,4 +1,5 @@
 import {
+  ConnectError,
   type Context,
   Handle,
   type Link,
@@ -25,7 +26,10 @@ export class Parent {
   readonly ids: Ids;
   readonly monitor: RouteMonitor;
   readonly #children = new Map<Link, Child>();
+  readonly #attempts = new Map<AbortController, Promise<unknown>>();
   readonly #serials = new Map<string, number>();
+
+  #down: ConnectError | undefined;
 
   private constructor(router: Router) {
     this.router = router;
@@ -46,6 +50,21 @@ export class Parent {
     const serial = (this.#serials.get(method) ?? 0) + 1;
     this.#serials.set(method, serial);
     return `${method}.${serial}`;
+  }
+
+  /** Works on a new child, unless the router is shut down before it is there. */
+  async attempt<T>(
+    controller: AbortController,
+    work: () => Promise<T>,
+  ): Promise<T> {
+    if (this.#down) throw this.#down;
+    const working = work();
+    this.#attempts.set(controller, working);
+    try {
+      return await working;
+    } finally {
+      this.#attempts.delete(controller);
+    }
   }
 
   /** Takes up a child that speaks frames. */
@@ -71,6 +90,13 @@ export class Parent {
   /** Ends all children and waits until nothing of them is left. */
   async shutdown(): Promise<void> {
     const { router } = this;
+    this.#down ??= new ConnectError(
+      "Cannot connect: cancelled: the router is shut down",
+      { kind: "cancelled" },
+    );
+    for (const controller of this.#attempts.keys()) {
+      controller.abort(this.#down);
+    }
     // A level below gets less time, so that it can kill before it is killed.
     const budget = Math.max(100, router.shutdownTimeout - 300);
     const gone = [...this.#children].map(([link, child]) => {
@@ -82,6 +108,6 @@ export class Parent {
       router.route(message);
       return child.gone;
     });
-    await Promise.all(gone);
+    await Promise.allSettled([...gone, ...this.#attempts.values()]);
   }
 }

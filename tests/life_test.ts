@@ -6,7 +6,12 @@ import {
   assertMatch,
   assertRejects,
 } from "@std/assert";
-import { type Context, DisconnectedError, Router } from "../mod.ts";
+import {
+  ConnectError,
+  type Context,
+  DisconnectedError,
+  Router,
+} from "../mod.ts";
 import { alive, goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { lines } from "./fixtures/programs.ts";
 
@@ -178,4 +183,21 @@ Deno.test("shutdown of the router fails all calls and may be asked for twice", a
   assertInstanceOf(await call, DisconnectedError);
   assertEquals(router.contexts(), []);
   await assertRejects(() => context.call(() => 1), DisconnectedError);
+});
+
+Deno.test("shutdown of the router ends what is being connected", async () => {
+  await using _ = await noLeaks();
+  const router = new Router(quiet);
+  const opening = [router.local(), router.worker()];
+  const states = Promise.allSettled(opening);
+  // Begun, and not there yet.
+  await router.myself().ping();
+  await router.shutdown();
+  for (const state of await states) {
+    assert(state.status === "rejected");
+    assertInstanceOf(state.reason, ConnectError);
+    assertEquals(state.reason.kind, "cancelled");
+  }
+  const late = await assertRejects(() => router.local(), ConnectError);
+  assertEquals(late.kind, "cancelled");
 });
