@@ -38,7 +38,7 @@ export const MAX_WINDOW: number = 4 * 1024 * 1024;
 export const ITEM_WINDOW: number = 64 * 1024;
 
 /** A piece takes this much credit at least: small ones cost memory too. */
-const MIN_COST = 1024;
+export const MIN_COST = 1024;
 
 /** What a piece with so many bytes of data takes of the credit. */
 export function costOf(size: number): number {

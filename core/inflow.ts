@@ -79,6 +79,7 @@ export class Inflow {
   #queue: { value: unknown; cost: number }[] = [];
   #parts: Uint8Array[] = [];
   #partial = 0;
+  #partialCost = 0;
   #window: number;
   #allowed: number;
   #taken = 0;
@@ -121,8 +122,10 @@ export class Inflow {
    *
    * @throws {CodecError} when it is none that a sender sends
    */
-  push({ data }: Message): void {
+  push(message: Message): void {
     if (this.#end) return;
+    // What waits must not hold on to the buffer that it was read to.
+    const { data } = message.compact();
     const kind = data[0];
     if (kind === Piece.END) return this.finish({});
     if (kind === Piece.ERROR) {
@@ -143,7 +146,8 @@ export class Inflow {
         if (this.#partial > this.#host.maxSize) {
           throw new CodecError("Cannot take a value: it is too large");
         }
-        this.#account.take(body.length);
+        this.#account.take(cost);
+        this.#partialCost += cost;
         this.#parts.push(body);
         // Nobody can take it before the rest is here.
         return this.#done(cost);
@@ -151,9 +155,9 @@ export class Inflow {
         const whole = this.#parts.length === 0
           ? body
           : concat([...this.#parts, body], this.#partial + body.length);
-        this.#account.take(-this.#partial);
+        this.#account.take(-this.#partialCost);
         this.#parts = [];
-        this.#partial = 0;
+        this.#partial = this.#partialCost = 0;
         return this.#give(this.#host.decode(whole), cost);
       }
     }

@@ -1,6 +1,6 @@
 import { End, type Ends } from "./ends.ts";
 import { Dead } from "./errors.ts";
-import { Piece, pieceFrame, WINDOW } from "./flow.ts";
+import { costOf, MIN_COST, Piece, pieceFrame, WINDOW } from "./flow.ts";
 import { concat, HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
 import type { Link } from "./link.ts";
 import { Message } from "./message.ts";
@@ -232,6 +232,8 @@ class Arrival extends End {
   #admitted = false;
   #total = 0;
   #have = 0;
+  /** What it takes of what may be unasked. */
+  #unasked = 0;
   #parts: Uint8Array[] = [];
 
   constructor(
@@ -248,8 +250,11 @@ class Arrival extends End {
   }
 
   override receive(message: Message): void {
-    const { data, magic } = message;
-    if (magic !== Magic.FLOW) return this.#corrupt("what is no piece of it");
+    // What waits must not hold on to the buffer that it was read to.
+    const { data, magic } = message.compact();
+    if (magic !== Magic.FLOW) {
+      return this.#corrupt(message, "what is no piece of it");
+    }
     let body: Uint8Array;
     if (data[0] === Piece.MESSAGE && !this.#head && data.length > HEAD) {
       body = data.subarray(1 + HEAD);
@@ -257,17 +262,26 @@ class Arrival extends End {
     } else if (data[0] === Piece.MORE && this.#head) {
       body = data.subarray(1);
       if (message.authId !== this.#head.authId) {
-        return this.#corrupt("a piece with another authority");
+        return this.#corrupt(message, "a piece with another authority");
       }
-    } else return this.#corrupt("its pieces in no order");
-    this.#have += body.length;
-    if (this.#have > this.#total) return this.#corrupt("more than its length");
+    } else return this.#corrupt(message, "its pieces in no order");
+    const have = this.#have + body.length;
+    if (have > this.#total) {
+      return this.#corrupt(message, "more than its length");
+    }
+    const more = data[0] === Piece.MORE && have < this.#total;
+    if (more && body.length < MIN_COST) {
+      return this.#corrupt(message, "too many pieces");
+    }
+    this.#have = have;
     if (!this.#admitted) {
-      this.#arrivals.unasked += body.length;
+      const cost = costOf(body.length);
+      this.#unasked += cost;
+      this.#arrivals.unasked += cost;
       if (
         this.#have > WINDOW + MAX_PIECE ||
         this.#arrivals.unasked > MAX_UNASKED
-      ) return this.#corrupt("more than it may unasked");
+      ) return this.#corrupt(message, "more than it may unasked");
     }
     if (!this.#refused) this.#parts.push(body);
     if (this.#have === this.#total) this.#complete();
@@ -300,13 +314,15 @@ class Arrival extends End {
     else {
       this.#admitted = false;
       this.#arrivals.waiting.push(this);
+      // As all far ends do: its loss would not be heard of.
+      if (!this.#router.isNear(this.context.id)) this.#say(0, false);
     }
   }
 
   #fits(): boolean {
     const { let: taken } = this.#arrivals;
     return this.#refused || taken === 0 ||
-      taken + this.#total <= this.#router.maxMessageSize;
+      taken + costOf(this.#total) <= this.#router.maxMessageSize;
   }
 
   #admit(): void {
@@ -314,8 +330,9 @@ class Arrival extends End {
     const { waiting } = this.#arrivals;
     const at = waiting.indexOf(this);
     if (at >= 0) waiting.splice(at, 1);
-    this.#arrivals.unasked -= this.#have;
-    if (!this.#refused) this.#arrivals.let += this.#total;
+    this.#arrivals.unasked -= this.#unasked;
+    this.#unasked = 0;
+    if (!this.#refused) this.#arrivals.let += costOf(this.#total);
     this.#say(this.#total, false);
   }
 
@@ -352,10 +369,11 @@ class Arrival extends End {
     this.#parts = [];
     this.#head = undefined;
     if (!this.#admitted) {
-      arrivals.unasked -= this.#have;
+      arrivals.unasked -= this.#unasked;
+      this.#unasked = 0;
       const at = arrivals.waiting.indexOf(this);
       if (at >= 0) arrivals.waiting.splice(at, 1);
-    } else if (!this.#refused) arrivals.let -= this.#total;
+    } else if (!this.#refused) arrivals.let -= costOf(this.#total);
     this.#have = this.#total = 0;
     let next = arrivals.waiting[0];
     while (next !== undefined && next.#fits()) {
@@ -364,17 +382,19 @@ class Arrival extends End {
     }
   }
 
-  #corrupt(what: string): void {
+  #corrupt(from: Message, what: string): void {
     this.#leave();
     this.finish();
     const message = `Cannot read a large message: it has ${what}`;
     if (this.#link.closed) return;
     // A neighbour answers for what comes from behind it only in so far as it
     // is its own: others lose their message, not its connection.
-    this.#router.log("error", message, this.context.id);
-    if (this.#link.remoteId === this.context.id) {
-      this.#link.close({ kind: "protocol", message });
+    if (this.#link.remoteId !== this.context.id) {
+      const why = `refused a large message with ${what}`;
+      return this.#router.complain(this.#link, why, from);
     }
+    this.#router.log("error", message, this.context.id);
+    this.#link.close({ kind: "protocol", message });
   }
 
   override lost(): void {

@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import fc from "fast-check";
 import {
   Budget,
@@ -233,6 +239,14 @@ Deno.test("what no sender sends is refused", () => {
   const long = flow({ maxSize: 2 }).inflow;
   long.push(piece(Piece.MORE, 1, 2));
   assertThrows(() => long.push(piece(Piece.MORE, 1)), CodecError, "too large");
+  // Each part of nothing takes memory all the same.
+  const { inflow } = flow({ budget: new Budget(10_240) });
+  for (let i = 0; i < 10; i++) inflow.push(piece(Piece.MORE));
+  assertThrows(
+    () => inflow.push(piece(Piece.MORE)),
+    CodecError,
+    "nobody reads",
+  );
 });
 
 Deno.test("what nobody reads is bounded, over all flows of a neighbour", async () => {
@@ -249,6 +263,18 @@ Deno.test("what nobody reads is bounded, over all flows of a neighbour", async (
   const other = flow({ budget });
   for (let i = 0; i < 2; i++) await other.out.write(new Uint8Array(MAX_PIECE));
   other.deliver();
+});
+
+Deno.test("what waits does not hold on to the buffer that it was read to", async () => {
+  const { inflow } = flow();
+  const chunk = new Message({ magic: Magic.FLOW, data: new Uint8Array(65_000) })
+    .pack();
+  const frame = chunk.subarray(0, 30);
+  frame.set([Piece.BYTES, 1, 2, 3], 26);
+  inflow.push(Message.fromFrame(frame));
+  const { value } = await inflow.next();
+  assertEquals(value, Uint8Array.of(1, 2, 3));
+  assertLess((value as Uint8Array).buffer.byteLength, 100);
 });
 
 Deno.test("no reader gets more than the largest window at once", async () => {

@@ -1,7 +1,8 @@
 /** Large messages whose other end goes, or says what it likes. */
-import { assertEquals, assertRejects } from "@std/assert";
-import { Magic, Message } from "../../core/mod.ts";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { Handle, Magic, Message, Piece } from "../../core/mod.ts";
 import { DisconnectedError, Router } from "../../mod.ts";
+import { openPair } from "../fixtures/pair.ts";
 import { openWire, type Wire } from "../fixtures/wire.ts";
 
 const MIB = 1024 * 1024;
@@ -46,4 +47,100 @@ Deno.test("a thousand large messages that wait for their turn all end with their
   const states = new Set((await ended).map(({ status }) => status));
   assertEquals([...states], ["rejected"]);
   assertEquals([router.lanes.size, router.ends.size], [0, 0]);
+});
+
+/** The beginning of a large message of somebody behind a wire. */
+function beginning(
+  { srcId, lane, length, body }: {
+    srcId: number;
+    lane: number;
+    length: number;
+    body: number;
+  },
+): Message {
+  const data = new Uint8Array(15 + body);
+  const view = new DataView(data.buffer);
+  view.setUint8(0, Piece.MESSAGE);
+  view.setUint32(1, 99);
+  view.setUint16(9, Magic.BYTES);
+  view.setUint32(11, length);
+  const from = { srcId, authId: srcId };
+  const to = { handle: Handle.FLOW, replyTo: lane };
+  return new Message({ ...from, ...to, magic: Magic.FLOW, data });
+}
+
+/** A wire, two contexts behind it, and somewhere to send large messages to. */
+async function behind(router: Router): Promise<[Wire, number, number]> {
+  router.addHandler(() => {}, { handle: 99 });
+  const wire = await openWire(router);
+  const [a] = wire.ids;
+  for (const id of [a, a + 1]) {
+    wire.value([id, `${wire.context.path}/${id}`], {
+      handle: Handle.ADD_ROUTE,
+    });
+  }
+  return [wire, a, a + 1];
+}
+
+/** Resolves when all that was sent is dealt with. */
+async function settled({ value, next }: Wire): Promise<void> {
+  value(null, { handle: Handle.PING, replyTo: 1234 });
+  await next((m) => m.handle === 1234);
+}
+
+Deno.test("what may wait unasked is bounded, whatever was refused before", async () => {
+  const log: string[] = [];
+  await using router = new Router({ onLog: (r) => log.push(r.message) });
+  const [wire, a, b] = await behind(router);
+  // Takes all the room that there is.
+  wire.send(beginning({ srcId: a, lane: 1000, length: 128 * MIB, body: 0 }));
+  const body = 60_000;
+  for (let lane = 2000; lane < 2300; lane++) {
+    wire.send(beginning({ srcId: b, lane, length: 1, body }));
+  }
+  await settled(wire);
+  assert(log.at(-1)!.includes("more than its length"), log.at(-1)!);
+  for (let lane = 3000; lane < 3000 + 66 * MIB / body; lane++) {
+    wire.send(beginning({ srcId: b, lane, length: 100_000, body }));
+  }
+  wire.value(null, { handle: Handle.PING, replyTo: 1235 });
+  await wire.next((m) => m.handle === 1235);
+  assert(log.at(-1)!.includes("unasked"), log.at(-1)!);
+  assertEquals([log.length, wire.link.closed], [2, undefined]);
+});
+
+Deno.test("a large message in pieces of nothing is refused", async () => {
+  await using router = new Router({ onLog() {} });
+  const [wire] = await behind(router);
+  const { id } = wire;
+  const first = beginning({ srcId: id, lane: 1000, length: 100, body: 0 });
+  wire.send(first);
+  const data = Uint8Array.of(Piece.MORE);
+  const { magic, handle, replyTo } = first;
+  const own = { srcId: id, authId: id, magic, handle, replyTo };
+  wire.send(new Message({ ...own, data }));
+  const { kind, message } = await wire.context.closed;
+  assertEquals(kind, "protocol");
+  assert(message.includes("too many pieces"), message);
+});
+
+Deno.test("a large message that waits for room goes with a sender that is no neighbour", async () => {
+  await using router = new Router({ onLog() {} });
+  const wire = await openWire(router);
+  const other = await openWire(router);
+  const { child } = await openPair(router);
+  child.addHandler(() => {}, { handle: 99 });
+  const large = { lane: 1000, length: 100 * MIB, body: 10_000 };
+  for (const { id: srcId, send } of [wire, other]) {
+    const message = beginning({ ...large, srcId });
+    message.dstId = child.id;
+    send(message);
+  }
+  // The first is let in; the second waits, and its sender is told so.
+  await other.next((m) => m.handle === 1000);
+  assertEquals(child.ends.size, 2);
+  other.close();
+  await other.context.closed;
+  await child.contextById(0).ping();
+  assertEquals(child.ends.size, 1);
 });
