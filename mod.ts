@@ -15,6 +15,8 @@
  * @module
  */
 export {
+  AllowAny,
+  AllowParents,
   type AnyFunction,
   type Budget,
   type BuildahOptions,
@@ -37,6 +39,7 @@ export {
   Context,
   current,
   type DenoOptions,
+  type DetachOptions,
   DisconnectedError,
   type DoasOptions,
   type DockerOptions,
@@ -44,6 +47,7 @@ export {
   type End,
   type Ends,
   type Extensions,
+  type Found,
   type FunctionRef,
   type FunctionResolver,
   type HandlerFunction,
@@ -55,6 +59,7 @@ export {
   type KubectlOptions,
   type Lanes,
   type Link,
+  type Listener,
   type LocalOptions,
   type LogLevel,
   type LogRecord,
@@ -85,13 +90,19 @@ export {
   type Remote,
   type RemoteCommandOptions,
   type RemoteProcess,
+  type RemoteService,
   type Router as CoreRouter,
   type RouterConfig,
+  type Runner,
   Secret,
   Select,
   type SelectEvent,
   type SelectOptions,
   Sender,
+  type ServeOptions,
+  type ServiceCall,
+  type ServiceOptions,
+  type ServicePolicy,
   type SetnsKind,
   type SetnsOptions,
   type Source,
@@ -103,9 +114,15 @@ export {
   type WorkerOptions,
 } from "./core/mod.ts";
 export {
+  connectUnix,
+  type JoinedRouter,
+  type JoinOptions,
+  Router,
+  type RouterOptions,
+} from "./master/mod.ts";
+export {
   pool,
   type PoolOptions,
   type PoolResult,
   type PoolScope,
 } from "./core/pool.ts";
-export { Router, type RouterOptions } from "./master/mod.ts";

@@ -153,9 +153,9 @@ export function invoke(
     return Promise.reject(error);
   }
   if (!(ref instanceof Promise) && !chain?.tail) {
-    return send(context, ref, call, caller);
+    return sendCall(context, ref, call, caller);
   }
-  return inOrder(chain, ref, (ref) => send(context, ref, call, caller));
+  return inOrder(chain, ref, (ref) => sendCall(context, ref, call, caller));
 }
 
 /** Calls a function by reference in a context. */
@@ -164,7 +164,31 @@ export function invokeRef(
   ref: FunctionRef,
   call: Invocation,
 ): Promise<unknown> {
-  return send(context, ref, call, here(invokeRef));
+  return sendCall(context, ref, call, here(invokeRef));
+}
+
+/** Calls a method of a service; `maker` is a reference of what makes it. */
+export async function invokeService(
+  context: Context,
+  name: string,
+  method: string,
+  call: Invocation,
+  maker?: AnyFunction,
+): Promise<unknown> {
+  const caller = here(invokeService);
+  if (call.chain) {
+    throw new TypeError("Cannot put a call of a service in a chain");
+  }
+  const { router, id: dstId } = context;
+  const ref = maker ? await router.functions.refer(maker, caller) : [];
+  const payload = [name, method, call.args, ...ref];
+  const handle = Handle.CALL_SERVICE;
+  return await send(
+    context,
+    () => Message.value(payload, { router, dstId, handle }),
+    call,
+    caller,
+  );
 }
 
 /** Calls a function in a context and wants no answer. */
@@ -213,17 +237,24 @@ function request(
   const message = Message.value(payload, { router, dstId, handle });
   // A large one may be overtaken by the next, or never leave: the next says
   // again what the number stands for.
-  const large = message.size > MAX_PIECE;
-  if (!known && !large) calls.told(ref);
+  if (!known && message.size <= MAX_PIECE) calls.told(ref);
   if (chain) message.lane = chain.lane;
-  else if (large) message.lane = "";
   return message;
+}
+
+function sendCall(
+  context: Context,
+  ref: FunctionRef,
+  call: Invocation,
+  caller: { stack?: string },
+): Promise<unknown> {
+  return send(context, () => request(context, ref, call), call, caller);
 }
 
 function send(
   context: Context,
-  ref: FunctionRef,
-  call: Invocation,
+  make: () => Message,
+  call: CallOptions,
   caller: { stack?: string },
 ): Promise<unknown> {
   const { router } = context;
@@ -231,7 +262,7 @@ function send(
   return new Promise((resolve, reject) => {
     if (context.closeReason) throw gone(context, caller);
     signal?.throwIfAborted();
-    const message = request(context, ref, call);
+    const message = make();
     let cleanup: (() => void) | undefined;
     const handle = router.addHandler((reply) => {
       try {
@@ -245,7 +276,7 @@ function send(
       }
     }, { persist: false, respondent: context });
     message.replyTo = handle;
-    if (message.lane === "") message.lane = `call ${handle}`;
+    if (message.size > MAX_PIECE) message.lane ??= `call ${handle}`;
     if (signal || timeout !== undefined) {
       const cancel = (reason: unknown) => {
         cleanup!();

@@ -5,7 +5,8 @@ import type { FunctionResolver, ModuleStore } from "./functions.ts";
 import { Handle } from "./frame.ts";
 import { type Keepalive, Link, type Transport } from "./link.ts";
 import { forwardLogs } from "./logs.ts";
-import { Router, type RouterConfig } from "./router.ts";
+import type { RouterConfig } from "./router_config.ts";
+import { Router } from "./router.ts";
 
 /** What a context is told when it is born. */
 export interface ChildConfig extends RouterConfig {
@@ -44,7 +45,7 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
   const functions = host.functions(router);
   router.functions = functions;
   router.onRecord = forwardLogs(router);
-  const dispatcher = new Dispatcher(router, functions);
+  new Dispatcher(router, functions);
   const link = new Link(router, host.transport, config.parentIds[0]!);
   router.parentLink = link;
   router.addLink(link);
@@ -58,7 +59,7 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
       kind: "shutdown",
       message: "it is shutting down",
     } as const;
-    dispatcher.close(new DisconnectedError(reason, router.path));
+    router.runner.close(new DisconnectedError(reason, router.path));
     try {
       await router.shutdown();
       // Answers that are under way are still of use to whoever waits for them.
@@ -68,7 +69,10 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
       host.exit(code);
     }
   };
-  router.onOrphaned = () => void end(1, config.orphanTimeout ?? 500);
+  router.onOrphaned = () => {
+    router.close();
+    void end(1, config.orphanTimeout ?? 500);
+  };
   router.addHandler((message) => {
     // Whoever asks leaves less time below than it has itself.
     const budget = message.size > 0 ? message.decode() : undefined;

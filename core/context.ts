@@ -4,6 +4,7 @@ import {
   invoke,
   invokeNoReply,
   invokeRef,
+  invokeService,
 } from "./call.ts";
 import type { CloseReason } from "./errors.ts";
 import { Handle } from "./frame.ts";
@@ -11,6 +12,7 @@ import { exportsOf } from "./dispatcher.ts";
 import { Message } from "./message.ts";
 import type { RemoteCommandOptions, RemoteProcess } from "./process.ts";
 import type { Router } from "./router.ts";
+import type { RemoteService, ServiceOptions } from "./service.ts";
 
 /** The functions of a module that runs elsewhere: each answers with a promise. */
 export type Remote<M> = {
@@ -23,7 +25,7 @@ export type Remote<M> = {
 /** The part of a {@linkcode Context} that takes {@linkcode CallOptions}. */
 export type Caller = Pick<
   Context,
-  "call" | "callNoReply" | "import" | "spawn"
+  "call" | "callNoReply" | "import" | "service" | "spawn"
 >;
 
 /**
@@ -113,6 +115,7 @@ export class Context implements AsyncDisposable {
       callNoReply: (fn, ...args) =>
         invokeNoReply(this, fn, { ...options, args }),
       import: (specifier) => this.#import(specifier, options),
+      service: (name, more) => this.service(name, { ...options, ...more }),
       spawn: (command, process) => this.#spawn(command, process, options),
     };
   }
@@ -175,22 +178,49 @@ export class Context implements AsyncDisposable {
     return remote as Remote<M>;
   }
 
+  /**
+   * A service that is served there: see `router.serve()`.
+   *
+   * Nothing is sent before a method is called. A method that is not served, or
+   * that this context may not call, fails with a {@linkcode ChannelError}.
+   *
+   * @param name under which it is served
+   */
+  service<T>(
+    name: string,
+    options: ServiceOptions<T> = {},
+  ): RemoteService<T> {
+    const { activate, ...rest } = options;
+    return new Proxy({}, {
+      get: (_, method) =>
+        // What has a method `then` is taken for a promise.
+        typeof method !== "string" || method === "then"
+          ? undefined
+          : (...args: unknown[]) =>
+            invokeService(this, name, method, { ...rest, args }, activate),
+    }) as RemoteService<T>;
+  }
+
   /** The time a message takes there and back, in milliseconds. */
-  ping(): Promise<number> {
-    const { router } = this;
+  async ping(): Promise<number> {
     const begin = performance.now();
+    await this.ask(new Message({ handle: Handle.PING }));
+    return performance.now() - begin;
+  }
+
+  /** Sends a message there and answers with the value that comes back. */
+  ask(message: Message): Promise<unknown> {
+    const { router } = this;
     return new Promise((resolve, reject) => {
-      const replyTo = router.addHandler((reply) => {
+      message.dstId = this.id;
+      message.replyTo = router.addHandler((reply) => {
         try {
-          reply.decode();
-          resolve(performance.now() - begin);
+          resolve(reply.decode());
         } catch (error) {
           reject(error);
         }
       }, { persist: false, respondent: this });
-      router.route(
-        new Message({ dstId: this.id, handle: Handle.PING, replyTo }),
-      );
+      router.route(message);
     });
   }
 

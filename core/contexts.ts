@@ -5,6 +5,8 @@ import type { Router } from "./router.ts";
 export class Contexts {
   readonly #router: Router;
   readonly #known = new Map<number, Context>();
+  /** Programs that have joined: they are there, but run nothing for others. */
+  readonly #guests = new Set<number>();
   /** Contexts that are only known by name; kept as long as somebody holds them. */
   readonly #mentioned = new Map<number, WeakRef<Context>>();
   readonly #forget = new FinalizationRegistry((id: number) => {
@@ -45,13 +47,21 @@ export class Contexts {
     return parts.slice(0, parts.length - up).join("/");
   }
 
+  /** All that anybody has heard of. */
+  ids(): number[] {
+    return [...this.#known.keys(), ...this.#mentioned.keys()];
+  }
+
   /** Those below that are open. */
   open(): Context[] {
-    return [...this.#known.values()].filter((c) => c.id !== this.#router.id);
+    return [...this.#known.values()].filter((c) =>
+      c.id !== this.#router.id && !this.#guests.has(c.id)
+    );
   }
 
   /** A context below has been opened, and is called so. */
-  add(id: number, path: string): Context {
+  add(id: number, path: string, guest = false): Context {
+    if (guest) this.#guests.add(id);
     let context = this.byId(id, path);
     // A stranger may have mentioned the id before, under a name of its own.
     if (context.path !== path) context = new Context(this.#router, id, path);
@@ -64,6 +74,7 @@ export class Contexts {
   remove(id: number): Context | undefined {
     const context = this.#find(id);
     this.#known.delete(id);
+    this.#guests.delete(id);
     this.#mentioned.delete(id);
     return context;
   }

@@ -4,6 +4,15 @@ import type { End } from "./ends.ts";
 import type { Message } from "./message.ts";
 import type { Router } from "./router.ts";
 
+/** How a context goes on without its parent. */
+export interface DetachOptions {
+  /**
+   * Path of a file to which its log is appended from then on. Default: the
+   * master gets it as long as there is one, and then nobody.
+   */
+  log?: string;
+}
+
 /** What a call knows about itself. */
 export class CallScope {
   /** The router of the context that runs the call. */
@@ -38,6 +47,18 @@ export class CallScope {
   /** Whether the signal has fired. */
   get aborted(): boolean {
     return this.#controller?.signal.aborted ?? false;
+  }
+
+  /**
+   * Lets this context outlive its parent: neither the parent's end nor its
+   * shutdown ends it. It is part of the tree until then, and on its own
+   * afterwards, with those below it. It ends when it has nothing left to do.
+   *
+   * @throws {TypeError} where there is no parent, or nothing to live on in
+   * @throws {ChannelError} when the parent does not let it go
+   */
+  async detach(options: DetachOptions = {}): Promise<void> {
+    await (await this.router.parentRoom()).detach(this.router, options);
   }
 
   /** Fires the signal. Made first if need be: who asks later must see it. */

@@ -43,6 +43,7 @@ export const Dead = {
   SIZE: "message too large",
   ROUTER: "the router has shut down",
   NO_ROUTE: "no route to ",
+  NO_SERVICE: "no service is served there",
 } as const;
 
 /**

@@ -57,6 +57,8 @@ export interface ModuleStore {
   ensure(url: string): Promise<void>;
   /** What is here of a module. */
   get(url: string): PackedModule | undefined;
+  /** Takes up modules that came from elsewhere. */
+  add(modules: readonly PackedModule[]): void;
 }
 
 const library = new WeakMap<AnyFunction, FunctionRef>();

@@ -92,27 +92,20 @@ export class Importer implements FunctionResolver, ModuleStore, ModuleSource {
   async #request(url: string): Promise<void> {
     const router = this.#router;
     const parent = router.contextById(router.parentIds[0]!);
-    const answer = await new Promise<unknown>((resolve, reject) => {
-      const replyTo = router.addHandler((reply) => {
-        try {
-          resolve(reply.decode());
-        } catch (error) {
-          reject(error);
-        }
-      }, { persist: false, respondent: parent });
-      const message = Message.value(url, {
-        dstId: parent.id,
-        handle: Handle.GET_MODULE,
-        replyTo,
-      });
-      router.route(message);
-    });
-    for (const module of answer as PackedModule[]) {
-      if (module.error !== undefined) throw new TypeError(module.error);
-      this.#modules.set(module.url, module);
-    }
+    const answer = await parent.ask(
+      Message.value(url, { handle: Handle.GET_MODULE }),
+    );
+    this.add(answer as PackedModule[]);
     if (!this.#modules.has(url)) {
       throw new TypeError(`Cannot load ${url}: the parent did not send it`);
+    }
+  }
+
+  /** Takes up modules that came from elsewhere. */
+  add(modules: readonly PackedModule[]): void {
+    for (const module of modules) {
+      if (module.error !== undefined) throw new TypeError(module.error);
+      this.#modules.set(module.url, module);
     }
   }
 

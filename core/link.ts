@@ -60,10 +60,10 @@ export class Link {
   authId: number | undefined;
   /** Ids that something behind this link has sent to: they are told of their end. */
   readonly egressIds: Set<number> = new Set();
+  /** What was wrong here before, and how often. */
+  readonly complaints: Map<string, number> = new Map();
   /** Set by the parent room: sees to it that the neighbour ends. */
   onShutdown: (() => void) | undefined;
-  /** What was wrong here before; each thing is logged once. */
-  readonly complaints: Map<string, number> = new Map();
   /** What the answers take that were sent to the neighbour and wait to be written. */
   owed = 0;
 
@@ -211,6 +211,23 @@ export class Link {
   flushed(): Promise<void> {
     if (!this.#writing) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
+  }
+
+  /**
+   * Logs what the neighbour did wrong: the first time, and then rarely. What
+   * stands before the first colon tells one thing from another.
+   */
+  complain(what: string, { srcId, dstId, handle }: Message): void {
+    const kind = what.split(":", 1)[0]!.replace(/\d+/g, "");
+    const count = (this.complaints.get(kind) ?? 0) + 1;
+    this.complaints.set(kind, count);
+    if (count === 1 || (count >= 1000 && Number.isInteger(Math.log10(count)))) {
+      this.#router.log(
+        "error",
+        `dropped a message (${what}, ${count} so far) from ${srcId} to ${dstId}:${handle}, received from context ${this.remoteId}`,
+        this.remoteId,
+      );
+    }
   }
 
   /** The neighbour is being asked to end: however it does, that is why. */

@@ -5,6 +5,8 @@
  * @module
  */
 export {
+  AllowAny,
+  AllowParents,
   CallChain,
   CallError,
   Channel,
@@ -25,12 +27,21 @@ export {
 // Not in the core, which every context is sent.
 export { pool } from "./pool.ts";
 
+function refuse(what: string): never {
+  throw new TypeError(
+    `Cannot ${what} in a context that another one opened: a function there uses current().router; a program that also exports functions does its own work behind \`if (import.meta.main)\``,
+  );
+}
+
 /** A context has a router already. */
 export class Router {
   /** @throws {TypeError} always */
   constructor() {
-    throw new TypeError(
-      "Cannot make a Router in a context that another one opened: a function there uses current().router; a program that also exports functions does its own work behind `if (import.meta.main)`",
-    );
+    refuse("make a Router");
   }
+}
+
+/** A context is in a tree already. */
+export async function connectUnix(): Promise<never> {
+  return await refuse("join another tree");
 }

@@ -1,10 +1,14 @@
 import type { CallOptions } from "./call.ts";
 import type { Context } from "./context.ts";
+import type { DetachOptions } from "./current.ts";
+import type { Link } from "./link.ts";
+import type { Message } from "./message.ts";
 import type { ConnectOptions, Methods } from "./options.ts";
 import type { RemoteCommandOptions, RemoteProcess } from "./process.ts";
 import type { Router } from "./router.ts";
+import type { Listener, ServeOptions } from "./service.ts";
 
-/** What the parent room adds to a router when it must create contexts. */
+/** What the parent room adds to a router: what not every context needs. */
 export interface ParentRoom {
   /** Opens a context. */
   connect<M extends keyof Methods>(
@@ -25,6 +29,17 @@ export interface ParentRoom {
     options: RemoteCommandOptions | undefined,
     call: CallOptions,
   ): Promise<RemoteProcess>;
-  /** Ends all contexts that this router opened. */
-  shutdown(router: Router): Promise<void>;
+  /** Lets others call the methods of an object. */
+  serve(
+    router: Router,
+    name: string,
+    object: object,
+    options?: ServeOptions,
+  ): Disposable;
+  /** Takes a call of a service, which may have to be made first. */
+  takeCall(router: Router, message: Message, link: Link | undefined): void;
+  /** Lets other programs of this user join. */
+  listen(router: Router, path: string): Promise<Listener>;
+  /** Lets this context outlive its parent. */
+  detach(router: Router, options: DetachOptions): Promise<void>;
 }

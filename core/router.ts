@@ -24,23 +24,10 @@ import type { LogLevel, LogRecord } from "./logs.ts";
 import { Message } from "./message.ts";
 import type { ParentRoom } from "./parent_room.ts";
 import type { ConnectOptions, Methods, Progress } from "./options.ts";
+import type { RouterConfig } from "./router_config.ts";
+import { Runner } from "./runner.ts";
+import type { Listener, ServeOptions } from "./service.ts";
 import { WaysIn } from "./ways_in.ts";
-
-/** Where a router stands in the tree. */
-export interface RouterConfig {
-  /** Its context's id; 0 is the master. */
-  id: number;
-  /** Its context's path, such as `master/ssh.web1`. */
-  path: string;
-  /** Ids of its ancestors, nearest first. */
-  parentIds: number[];
-  /** Limit on the data of one message, in bytes. */
-  maxMessageSize?: number;
-  /** Whether siblings are kept from talking to each other. */
-  unidirectional?: boolean;
-  /** Ids that it may give to contexts of its own: first, and first not. */
-  ids?: [number, number];
-}
 
 /** How many ids a link may have sent to before no more are remembered. */
 const MAX_EGRESS = 65536;
@@ -77,6 +64,8 @@ export class Router extends WaysIn {
   readonly ends: Ends;
   /** The large messages that are under way. */
   readonly lanes: Lanes = new Lanes(this);
+  /** The calls that run here. */
+  readonly runner: Runner = new Runner(this);
   /** The link to the parent; the master has none. */
   parentLink: Link | undefined;
   /** Turns functions into what a call sends. Set by the host. */
@@ -96,7 +85,9 @@ export class Router extends WaysIn {
   /** Told of every step of opening a context. */
   readonly onProgress: ((progress: Progress) => void) | undefined;
   /** Told when the parent's link is lost. Set by the host of a child. */
-  onOrphaned: (reason: CloseReason) => void = () => {};
+  onOrphaned: (reason: CloseReason) => void = () => this.close();
+  /** Ends what the parent room has begun. */
+  onShutdown: (() => Promise<void>) | undefined;
 
   readonly #routes = new Map<number, Link>();
   readonly #links = new Set<Link>();
@@ -134,6 +125,30 @@ export class Router extends WaysIn {
     options: ConnectOptions = {},
   ): Promise<Context> {
     return (await this.parentRoom()).connectSpec(this, spec, options);
+  }
+
+  /**
+   * Lets others call the methods of an object.
+   *
+   * @param object its own functions are served, or what `methods` names, but
+   *   none that begins with `_`, until what is returned is disposed of
+   * @throws {TypeError} when the name is taken, or there is nothing to call
+   */
+  async serve(
+    name: string,
+    object: object,
+    options?: ServeOptions,
+  ): Promise<Disposable> {
+    return (await this.parentRoom()).serve(this, name, object, options);
+  }
+
+  /**
+   * Lets other programs of this user join the tree here: see `connectUnix()`.
+   * @param path of the Unix socket, in a folder that only this user can write to
+   * @throws {TypeError} when something listens there, or the place is not safe
+   */
+  async listen(path: string): Promise<Listener> {
+    return (await this.parentRoom()).listen(this, path);
   }
 
   /** The parent room, which is loaded when it is first needed. */
@@ -181,10 +196,10 @@ export class Router extends WaysIn {
     this.#links.add(link);
   }
 
-  /** Learns that a context is to be reached over a link. */
-  addRoute(id: number, link: Link, path: string): Context {
+  /** Learns that a context is to be reached over a link. A guest is not listed. */
+  addRoute(id: number, link: Link, path: string, guest?: boolean): Context {
     this.#routes.set(id, link);
-    return this.#contexts.add(id, path);
+    return this.#contexts.add(id, path, guest);
   }
 
   /** Forgets a route, and fails all that waits for its context. */
@@ -194,8 +209,9 @@ export class Router extends WaysIn {
     this.contextLost(id, reason);
   }
 
-  /** Fails all that waits for a context. */
-  contextLost(id: number, reason: CloseReason): void {
+  /** Fails all that waits for a context, and cancels what it has called. */
+  contextLost(id: number, reason: CloseReason, cancel = true): void {
+    if (cancel) this.runner.lost(id, reason);
     const context = this.#contexts.remove(id);
     if (!context) return;
     context.markClosed(reason);
@@ -213,10 +229,7 @@ export class Router extends WaysIn {
     }
     this.onLinkLost?.(link, lost);
     for (const [id, reason] of lost) this.deleteRoute(id, reason);
-    if (link === this.parentLink) {
-      this.#close();
-      this.onOrphaned(reason);
-    }
+    if (link === this.parentLink) this.onOrphaned(reason);
   }
 
   /** Sends a message that was made here. */
@@ -277,7 +290,9 @@ export class Router extends WaysIn {
 
   #forward(message: Message, from: Link | undefined): void {
     const { dstId } = message;
-    if (dstId === this.id) return this.#invoke(message, from);
+    if (dstId === this.id || this.#isRoot(message)) {
+      return this.deliver(message, from);
+    }
     let out = this.#routes.get(dstId);
     // Up, unless it came from there: what the parent does not find here is not
     // bounced back.
@@ -308,6 +323,11 @@ export class Router extends WaysIn {
     ) out.expectEnd();
   }
 
+  /** Whether it is for the master, which there is none of any more. */
+  #isRoot({ dstId, handle }: Message): boolean {
+    return dstId === 0 && handle === Handle.FORWARD_LOG && !this.parentLink;
+  }
+
   #privileged(link: Link): boolean {
     return link === this.parentLink ||
       (link.authId !== undefined && this.#isParent(link.authId));
@@ -327,7 +347,8 @@ export class Router extends WaysIn {
     return this.#isParent(message.authId);
   }
 
-  #invoke(message: Message, link: Link | undefined): void {
+  /** Hands over a message that is for this context, and was checked before. */
+  deliver(message: Message, link: Link | undefined): void {
     message.router = this;
     const refused = this.handlers.dispatch(message, link);
     if (refused !== undefined) {
@@ -335,11 +356,6 @@ export class Router extends WaysIn {
       if (refused === Dead.HANDLE) message.leave();
     }
     if (!link) message.written?.();
-  }
-
-  /** Hands over a message that is for this context, and was checked before. */
-  deliver(message: Message, link: Link | undefined): void {
-    this.#invoke(message, link);
   }
 
   /** Says to whoever may care that a message did not reach its handle. */
@@ -373,21 +389,9 @@ export class Router extends WaysIn {
     this.#refuse(message, "the handler failed");
   }
 
-  /**
-   * Logs what a neighbour did wrong: the first time, and then rarely. What
-   * stands before the first colon tells one thing from another.
-   */
+  /** Logs what a neighbour did wrong; see {@linkcode Link.complain}. */
   complain(link: Link, what: string, message: Message): void {
-    const kind = what.split(":", 1)[0]!.replace(/\d+/g, "");
-    const count = (link.complaints.get(kind) ?? 0) + 1;
-    link.complaints.set(kind, count);
-    if (count === 1 || (count >= 1000 && Number.isInteger(Math.log10(count)))) {
-      this.log(
-        "error",
-        `dropped a message (${what}, ${count} so far) from ${message.srcId} to ${message.dstId}:${message.handle}, received from context ${link.remoteId}`,
-        link.remoteId,
-      );
-    }
+    link.complain(what, message);
   }
 
   /** Logs something about a context; by default this one. */
@@ -410,17 +414,25 @@ export class Router extends WaysIn {
   }
 
   async #shutdown(): Promise<void> {
-    if (this.childLinks().length > 0 || this.id === 0) {
-      await (await this.parentRoom()).shutdown(this);
-    }
+    await this.onShutdown?.();
     for (const link of [...this.#links]) {
       if (link === this.parentLink) continue;
       link.close({ kind: "shutdown", message: "the router was shut down" });
     }
-    if (this.id === 0) this.#close();
+    if (this.id === 0) this.close();
   }
 
-  #close(): void {
+  /** Goes on without what is above: fails all that waits for it. */
+  cutOff(reason: CloseReason): void {
+    this.parentLink = undefined;
+    for (const id of this.#contexts.ids()) {
+      if (id === this.id || this.#routes.has(id)) continue;
+      this.contextLost(id, reason, false);
+    }
+  }
+
+  /** Fails all that waits here. */
+  close(): void {
     this.ends.close(fromDead(Dead.ROUTER));
     this.handlers.close();
   }

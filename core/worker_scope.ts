@@ -41,14 +41,15 @@ function describe(error: unknown): string {
 }
 
 /**
- * Turns what this Worker prints into log records. A process needs nothing of
- * the kind: its descriptors lead to its parent.
+ * Turns what is printed here into log records. A process with a parent needs
+ * nothing of the kind: its descriptors lead there.
  *
- * A Worker shares the descriptors of its process, so what it prints is caught
- * where it is printed: in `console`, `Deno.stdout` and `Deno.stderr`, and in
+ * A Worker shares the descriptors of its process, and a process that was
+ * detached loses its own, so what it prints is caught where it is printed: in
+ * `console`, `Deno.stdout` and `Deno.stderr`, and in
  * the programs that it starts.
  */
-function captureStdio(router: Router): void {
+export function captureStdio(router: Router): void {
   const capture = (logger: string, level: LogLevel) =>
     new LineSplitter((message) =>
       router.onRecord({

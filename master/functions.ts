@@ -97,6 +97,10 @@ export class Functions implements FunctionResolver, ModuleStore {
   get(url: string): PackedModule | undefined {
     return this.#responder.get(url);
   }
+
+  add(modules: readonly PackedModule[]): void {
+    this.#responder.add(modules);
+  }
 }
 
 /** The modules on a stack, nearest first: their graphs are searched too. */

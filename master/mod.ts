@@ -8,6 +8,7 @@
  */
 export * from "./finder.ts";
 export * from "./functions.ts";
+export * from "./join.ts";
 export * from "./log_sink.ts";
 export * from "./responder.ts";
 export * from "./router.ts";

@@ -54,6 +54,11 @@ export class Responder implements ModuleStore {
     }
   }
 
+  /** Takes up modules of a program that has joined. */
+  add(modules: readonly PackedModule[]): void {
+    for (const module of modules) this.#modules.set(module.url, module);
+  }
+
   get(url: string): PackedModule | undefined {
     return this.#modules.get(url);
   }

@@ -5,9 +5,9 @@ import {
   Router as CoreRouter,
 } from "../core/mod.ts";
 import * as parentRoom from "../parent/mod.ts";
-import { Parent } from "../parent/mod.ts";
+import { LogSink, Parent } from "../parent/mod.ts";
 import { Functions } from "./functions.ts";
-import { LogSink, printRecord } from "./log_sink.ts";
+import { printRecord } from "./log_sink.ts";
 import { corePack } from "./pack.ts";
 import { Responder } from "./responder.ts";
 

@@ -127,15 +127,28 @@ async function connectVia<M extends keyof Methods>(
 ): Promise<Context> {
   const { signal, ...own } = options as Methods[M] & ConnectOptions;
   using questions = lend(router, via, own);
-  const rest = questions.options;
+  const id = await viaErrors(
+    via,
+    signal,
+    () =>
+      via.with(signal ? { signal } : {}).call(
+        connectHere as (method: M, options: Methods[M]) => Promise<number>,
+        method,
+        questions.options as Methods[M],
+      ),
+  );
+  // Its route came over the same links ahead of this answer.
+  return router.contextById(id);
+}
+
+/** Makes what goes wrong on the way to a context that connects what it is there. */
+export async function viaErrors<T>(
+  via: Context,
+  signal: AbortSignal | undefined,
+  connect: () => Promise<T>,
+): Promise<T> {
   try {
-    const id = await via.with(signal ? { signal } : {}).call(
-      connectHere as (method: M, options: Methods[M]) => Promise<number>,
-      method,
-      rest as Methods[M],
-    );
-    // Its route came over the same links ahead of this answer.
-    return router.contextById(id);
+    return await connect();
   } catch (error) {
     if (error instanceof CallError && error.cause instanceof ConnectError) {
       throw error.cause;

@@ -63,21 +63,12 @@ export class Ids {
     }).finally(() => this.#more = undefined);
   }
 
-  #ask(): Promise<Range> {
+  async #ask(): Promise<Range> {
     const router = this.#router;
     const parent = router.contextById(router.parentIds[0]!);
-    return new Promise((resolve, reject) => {
-      const replyTo = router.addHandler((reply) => {
-        try {
-          resolve(reply.decode() as Range);
-        } catch (error) {
-          reject(error);
-        }
-      }, { persist: false, respondent: parent });
-      router.route(
-        new Message({ dstId: parent.id, handle: Handle.ALLOCATE_ID, replyTo }),
-      );
-    });
+    return await parent.ask(
+      new Message({ handle: Handle.ALLOCATE_ID }),
+    ) as Range;
   }
 }
 

@@ -1,4 +1,5 @@
 import {
+  type CloseReason,
   ConnectError,
   type Context,
   Handle,
@@ -8,7 +9,8 @@ import {
 } from "../core/mod.ts";
 import { Ids, type Range } from "./ids.ts";
 import { ModuleServer } from "./module_server.ts";
-import { RouteMonitor } from "./route_monitor.ts";
+import { isChild, RouteMonitor } from "./route_monitor.ts";
+import { within } from "./within.ts";
 
 /** A neighbour below, as far as its life is concerned. */
 export interface Child {
@@ -16,7 +18,18 @@ export interface Child {
   reap(timeout: number): void;
   /** Resolves when nothing of it is left. */
   readonly gone: Promise<void>;
+  /**
+   * From now on the end of its link is not its own end. False where that cannot
+   * be, or must not.
+   */
+  letGo?(): boolean;
 }
+
+/** Why the link to a context is closed that outlives it. */
+export const DETACHED: CloseReason = {
+  kind: "detached",
+  message: "it goes on without its parent",
+};
 
 const parents = new WeakMap<Router, Parent>();
 
@@ -25,8 +38,11 @@ export class Parent {
   readonly router: Router;
   readonly ids: Ids;
   readonly monitor: RouteMonitor;
+  /** What ends with this context, beside its children. */
+  readonly closers: Set<() => Promise<void>> = new Set();
   readonly #children = new Map<Link, Child>();
   readonly #attempts = new Map<AbortController, Promise<unknown>>();
+  readonly #detached = new Set<Link>();
   readonly #serials = new Map<string, number>();
 
   #down: ConnectError | undefined;
@@ -36,6 +52,12 @@ export class Parent {
     this.ids = new Ids(router);
     this.monitor = new RouteMonitor(router, this.ids);
     new ModuleServer(router);
+    router.onShutdown = () => this.shutdown();
+    router.addHandler((message, link) => this.#letGo(message, link!), {
+      handle: Handle.DETACHING,
+      policy: isChild,
+      service: true,
+    });
   }
 
   /** The parent part of a router; made when it is first asked for. */
@@ -73,21 +95,41 @@ export class Parent {
     path: string,
     child: Child,
     ids: Range | undefined,
+    guest = false,
   ): Context {
     const { router } = this;
     this.#children.set(link, child);
     router.addLink(link);
     if (ids) this.monitor.grants(link).add(ids);
     link.onShutdown = () => child.reap(router.shutdownTimeout);
-    const context = router.addRoute(link.remoteId, link, path);
+    const context = router.addRoute(link.remoteId, link, path, guest);
     // Ahead of anything that the child may send.
-    this.monitor.announce(link.remoteId, path);
+    this.monitor.announce(link.remoteId, path, guest);
     link.start();
-    void child.gone.then(() => this.#children.delete(link));
+    void child.gone.then(() => {
+      this.#children.delete(link);
+      this.#detached.delete(link);
+    });
     return context;
   }
 
-  /** Ends all children and waits until nothing of them is left. */
+  /** A child wants to outlive this context. */
+  #letGo(message: Message, link: Link): void {
+    if (!this.#children.get(link)?.letGo?.()) {
+      const why = "it may not start programs, so it may not outlive its parent";
+      this.router.complain(link, "refused to detach", message);
+      message.reply(Message.dead(why));
+      return;
+    }
+    this.#children.delete(link);
+    this.#detached.add(link);
+    message.reply(undefined);
+  }
+
+  /**
+   * Ends all children and waits until nothing of them is left, but for those
+   * that were let go.
+   */
   async shutdown(): Promise<void> {
     const { router } = this;
     this.#down ??= new ConnectError(
@@ -97,6 +139,11 @@ export class Parent {
     for (const controller of this.#attempts.keys()) {
       controller.abort(this.#down);
     }
+    const closed = [...this.closers].map((close) => close());
+    const released = [...this.#detached].map(async (link) => {
+      await within(link.flushed(), router.shutdownTimeout);
+      link.close(DETACHED);
+    });
     // A level below gets less time, so that it can kill before it is killed.
     const budget = Math.max(100, router.shutdownTimeout - 300);
     const gone = [...this.#children].map(([link, child]) => {
@@ -108,6 +155,11 @@ export class Parent {
       router.route(message);
       return child.gone;
     });
-    await Promise.allSettled([...gone, ...this.#attempts.values()]);
+    await Promise.allSettled([
+      ...gone,
+      ...closed,
+      ...released,
+      ...this.#attempts.values(),
+    ]);
   }
 }

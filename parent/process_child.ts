@@ -4,8 +4,9 @@ import {
   type Transport,
   type TransportEvents,
 } from "../core/mod.ts";
-import type { Child } from "./parent.ts";
+import { type Child, DETACHED } from "./parent.ts";
 import { Tail } from "./tail.ts";
+import { within } from "./within.ts";
 
 /** Milliseconds between SIGTERM and SIGKILL. */
 const MERCY = 150;
@@ -30,6 +31,13 @@ export interface ProcessOptions {
   env?: Record<string, string>;
   /** Whether it gets no variables but those. */
   clearEnv?: boolean;
+  /**
+   * Whether it only leads to the context, which is on another machine: no use
+   * without it, and not its parent. @default {false}
+   */
+  carrier?: boolean;
+  /** Whether its context may outlive this one. @default {false} */
+  detachable?: boolean;
 }
 
 /** A child process: its pipes as a transport, its life, and what it prints. */
@@ -52,9 +60,13 @@ export class ProcessChild implements Child, Transport {
   #exited: Deno.CommandStatus | undefined;
   #asked = false;
   #ticks = 0;
+  #detached = false;
+  readonly #options: ProcessOptions;
+  readonly #errors: ReadableStreamDefaultReader<Uint8Array>;
 
   /** @throws {Deno.errors.NotFound} when there is no such program */
   constructor(options: ProcessOptions) {
+    this.#options = options;
     const { command, args, cwd, env, clearEnv = false } = options;
     this.#process = new Deno.Command(command, {
       args,
@@ -71,6 +83,7 @@ export class ProcessChild implements Child, Transport {
     this.#writer = this.#process.stdin.getWriter();
     this.#writer.closed.catch(() => {});
     this.#reader = this.#process.stdout.getReader({ mode: "byob" });
+    this.#errors = this.#process.stderr.getReader();
     this.onLine = (line) => this.tail.push(line);
     this.gone = this.#live();
   }
@@ -107,7 +120,7 @@ export class ProcessChild implements Child, Transport {
 
   async #live(): Promise<void> {
     const splitter = new LineSplitter((line) => this.onLine(line));
-    const reader = this.#process.stderr.getReader();
+    const reader = this.#errors;
     const printed = drain(reader, (chunk) => {
       splitter.push(chunk);
       this.onOutput?.(chunk);
@@ -185,13 +198,24 @@ export class ProcessChild implements Child, Transport {
   close(patience = 0): void {
     void this.#writer.close().catch(() => {});
     void this.#reader.cancel().catch(() => {});
+    if (this.#detached && !this.#asked && !this.#options.carrier) {
+      // It outlives this process, which does not wait for it.
+      void this.#errors.cancel().catch(() => {});
+      this.#process.unref();
+      return;
+    }
     // Whoever closes first has no more to say to it: no time to be lost.
     if (!this.#asked) this.reap(patience);
+  }
+
+  letGo(): boolean {
+    return this.#detached = this.#options.detachable ?? false;
   }
 
   /** Why it is gone, as far as that is known. */
   reason(): CloseReason {
     const status = this.#exited;
+    if (this.#detached && (!status || this.#options.carrier)) return DETACHED;
     if (!status) return { kind: "eof", message: "its connection ended" };
     const { code, signal } = status;
     const last = this.tail.last();
@@ -246,21 +270,5 @@ async function drain(
     }
   } catch {
     // Cancelled or broken: the same as the end.
-  }
-}
-
-/** Whether a promise is settled in so many milliseconds. */
-async function within(
-  promise: Promise<unknown>,
-  milliseconds: number,
-): Promise<boolean> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), milliseconds);
-  });
-  try {
-    return await Promise.race([promise.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

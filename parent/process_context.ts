@@ -12,6 +12,7 @@ import type { Attempt } from "./connect.ts";
 import { Refused } from "./dialogue.ts";
 import { preamble } from "./first_stage.ts";
 import type { Parent } from "./parent.ts";
+import { resolvePermissions } from "./permissions.ts";
 import { ProcessChild, type ProcessOptions } from "./process_child.ts";
 
 /** Milliseconds that a program gets to end after its output has. */
@@ -102,7 +103,9 @@ export async function connectProcess(
 
   let child: ProcessChild | undefined;
   try {
-    child = new ProcessChild(program);
+    // Who may start programs can leave something behind anyway.
+    const detachable = resolvePermissions(options.permissions).run === true;
+    child = new ProcessChild({ ...program, detachable });
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) {
       throw fail(

@@ -9,7 +9,7 @@ import {
 import { Grants, type Ids } from "./ids.ts";
 
 /** What ADD_ROUTE carries. */
-type AddRoute = [id: number, path: string];
+type AddRoute = [id: number, path: string, guest?: boolean];
 
 /** What DEL_ROUTE carries. */
 type DelRoute = [id: number, reason: CloseReason];
@@ -31,16 +31,19 @@ const MAX_PATH = 1024;
 export class RouteMonitor {
   readonly #router: Router;
   readonly #grants = new WeakMap<Link, Grants>();
+  /** Links to programs that want to know of every context. */
+  readonly #watchers = new Set<Link>();
 
   constructor(router: Router, ids: Ids) {
     this.#router = router;
     router.onLinkLost = (link, lost) => {
+      this.#watchers.delete(link);
       for (const [id, reason] of lost) this.#tell(id, reason, link);
     };
     router.addHandler((message, link) => this.#add(message, link!), {
       handle: Handle.ADD_ROUTE,
       service: true,
-      policy: isChild,
+      policy: isNeighbour,
       maxSize: MAX_REQUEST,
     });
     router.addHandler((message, link) => this.#delete(message, link!), {
@@ -71,22 +74,43 @@ export class RouteMonitor {
     return grants;
   }
 
-  /** A context was opened here. */
-  announce(id: number, path: string): void {
+  /** Tells a neighbour of all contexts that there are, and of all that come. */
+  watch(link: Link): void {
+    this.#watchers.add(link);
+    for (const { id, path } of this.#router.contexts()) {
+      this.#send(link, Handle.ADD_ROUTE, [id, path]);
+    }
+  }
+
+  /** A context was opened here, or a program has joined. */
+  announce(id: number, path: string, guest = false, from?: Link): void {
     const { parentLink } = this.#router;
-    if (!parentLink) return;
-    const payload: AddRoute = [id, path];
-    this.#router.route(
-      Message.value(payload, {
-        dstId: parentLink.remoteId,
-        handle: Handle.ADD_ROUTE,
-      }),
-    );
+    const payload: AddRoute = guest ? [id, path, guest] : [id, path];
+    if (parentLink) this.#send(parentLink, Handle.ADD_ROUTE, payload);
+    if (guest) return;
+    for (const link of this.#watchers) {
+      if (link !== from) this.#send(link, Handle.ADD_ROUTE, payload);
+    }
+  }
+
+  #send(link: Link, handle: number, payload: AddRoute | DelRoute): void {
+    const { id } = this.#router;
+    link.send(Message.value(payload, {
+      dstId: link.remoteId,
+      srcId: id,
+      authId: id,
+      handle,
+    }));
   }
 
   #add(message: Message, link: Link): void {
     const router = this.#router;
-    const [id, path] = message.decode() as AddRoute;
+    const [id, path, guest] = message.decode() as AddRoute;
+    if (link === router.parentLink) {
+      // What a program is told that has joined: the way there is up.
+      router.addRoute(id, link, path);
+      return;
+    }
     const above = router.contextById(link.remoteId).path;
     // A context may only speak of ids that were given to it, once each, and
     // only of places below its own.
@@ -104,8 +128,8 @@ export class RouteMonitor {
       : undefined;
     if (why) return router.complain(link, `refused a route, ${why}`, message);
     grants.routes++;
-    router.addRoute(id, link, path);
-    this.announce(id, path);
+    router.addRoute(id, link, path, guest === true);
+    this.announce(id, path, guest === true, link);
   }
 
   #delete(message: Message, link: Link): void {
@@ -114,7 +138,8 @@ export class RouteMonitor {
     const reason = toReason(why);
     if (link === router.parentLink) {
       this.#tell(id, reason, link);
-      router.contextLost(id, reason);
+      if (router.routeTo(id) === link) router.deleteRoute(id, reason);
+      else router.contextLost(id, reason);
       return;
     }
     if (router.routeTo(id) !== link) {
@@ -130,18 +155,15 @@ export class RouteMonitor {
   #tell(id: number, reason: CloseReason, from: Link): void {
     const router = this.#router;
     const payload: DelRoute = [id, reason];
-    const send = (link: Link) =>
-      link.send(Message.value(payload, {
-        dstId: link.remoteId,
-        srcId: router.id,
-        authId: router.id,
-        handle: Handle.DEL_ROUTE,
-      }));
-    if (router.parentLink && router.parentLink !== from) {
-      send(router.parentLink);
+    const { parentLink } = router;
+    if (parentLink && parentLink !== from) {
+      this.#send(parentLink, Handle.DEL_ROUTE, payload);
     }
     for (const link of router.childLinks()) {
-      if (link !== from && link.egressIds.has(id)) send(link);
+      if (
+        link !== from &&
+        (link.egressIds.has(id) || this.#watchers.has(link))
+      ) this.#send(link, Handle.DEL_ROUTE, payload);
     }
   }
 }

@@ -104,7 +104,7 @@ Deno.test("parent needs run, and nothing else", async () => {
     ["--allow-run"],
     `
     import { Router } from "../core/mod.ts";
-    import { connect, shutdown } from "../parent/mod.ts";
+    import { connect } from "../parent/mod.ts";
     import { corePack } from "../master/pack.ts";
     const router = new Router({ id: 0, path: "master", parentIds: [] });
     router.core = corePack();
@@ -113,7 +113,7 @@ Deno.test("parent needs run, and nothing else", async () => {
     } as never;
     const context = await connect(router, "local", { permissions: "none" });
     console.log(await context.call(() => "ran"));
-    await shutdown(router);
+    await router.shutdown();
   `,
   );
   assertEquals(out, "ran");
@@ -147,6 +147,31 @@ Deno.test("a program that grants run and read can do all of it", async () => {
   `,
   );
   assertEquals(out, "from json");
+});
+
+Deno.test("to listen and to join needs net, sys=uid and the socket's folder", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "mitogen-test-" });
+  try {
+    const out = await run(
+      [
+        "--allow-read",
+        `--allow-write=${folder}`,
+        "--allow-net",
+        "--allow-sys=uid",
+      ],
+      `
+      import { connectUnix, Router } from "../mod.ts";
+      await using router = new Router();
+      await using listener = await router.listen("${folder}/tree");
+      await using joined = await connectUnix(listener.path);
+      console.log(joined.path);
+    `,
+    );
+    assertEquals(out, "master/unix.1");
+    assertEquals([...Deno.readDirSync(folder)], []);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
 
 Deno.test("a context gets what its caller grants, and no more", async () => {

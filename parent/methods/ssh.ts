@@ -40,6 +40,7 @@ export async function connectSsh(
     clean: (line) => askpass?.clean(line) ?? line,
     ...(askpass ? { begin: stopOnRepeat(askpass) } : {}),
     explain: (tail, status) => explain(tail, status, askpass?.declined ?? []),
+    carrier: true,
   });
 }
 

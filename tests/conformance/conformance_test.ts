@@ -1,6 +1,7 @@
-import type { Context, Router } from "../../mod.ts";
+import { connectUnix, type Context, type Router } from "../../mod.ts";
 import { noLeaks } from "../fixtures/leaks.ts";
 import { openPair } from "../fixtures/pair.ts";
+import { makeFolder } from "../fixtures/programs.ts";
 import { type Sshd, startSshd } from "../fixtures/sshd.ts";
 import { runCases } from "./run.ts";
 
@@ -8,7 +9,11 @@ interface Way {
   name: string;
   /** Whether it is a process or Worker of its own. */
   apart: boolean;
-  open(router: Router, sshd: Sshd): Promise<Context>;
+  open(
+    router: Router,
+    sshd: Sshd,
+    more: AsyncDisposableStack,
+  ): Promise<Context>;
 }
 
 const ssh = (sshd: Sshd) => ({
@@ -32,8 +37,11 @@ const WAYS: Way[] = [
   ...DIRECT.map(({ name, open }) => ({
     name: `local via ${name}`,
     apart: true,
-    open: async (router: Router, sshd: Sshd) =>
-      await router.local({ via: await open(router, sshd) }),
+    open: async (
+      router: Router,
+      sshd: Sshd,
+      more: AsyncDisposableStack,
+    ) => await router.local({ via: await open(router, sshd, more) }),
   })),
   {
     name: "ssh via ssh",
@@ -51,6 +59,16 @@ const WAYS: Way[] = [
     apart: true,
     open: async (router) => await router.worker({ via: await router.local() }),
   },
+  {
+    name: "local, by a program that has joined",
+    apart: true,
+    async open(router, _, more) {
+      const { path } = more.use(await makeFolder());
+      await router.listen(`${path}/tree`);
+      const joined = await connectUnix(`${path}/tree`, { onLog() {} });
+      return await more.use(joined).local();
+    },
+  },
 ];
 
 const ignore = Deno.uid() !== 0;
@@ -63,7 +81,11 @@ for (const way of WAYS) {
     async fn(t) {
       await using _leaks = await noLeaks();
       await using sshd = needsRoot ? await startSshd() : undefined;
-      await runCases(t, way.apart, (router) => way.open(router, sshd!));
+      await runCases(
+        t,
+        way.apart,
+        (router, more) => way.open(router, sshd!, more),
+      );
     },
   });
 }

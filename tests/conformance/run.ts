@@ -10,7 +10,7 @@ import { LIVE_CASES } from "./live_list.ts";
 export async function runCases(
   t: Deno.TestContext,
   apart: boolean,
-  open: (router: Router) => Promise<Context>,
+  open: (router: Router, more: AsyncDisposableStack) => Promise<Context>,
 ): Promise<void> {
   for (const { name, apart: needsApart, run } of [...CASES, ...LIVE_CASES]) {
     if (needsApart && !apart) continue;
@@ -28,8 +28,10 @@ export async function runCases(
       });
       const log = (matches: (record: LogRecord) => boolean) =>
         new Promise<LogRecord>((resolve) => waiting.push([matches, resolve]));
-      const context = await open(router);
-      await run({ router, context, log });
+      await using more = new AsyncDisposableStack();
+      const context = await open(router, more);
+      // That of another program, where one has joined.
+      await run({ router: context.router as Router, context, log });
     });
   }
 }

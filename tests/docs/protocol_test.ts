@@ -74,6 +74,14 @@ Deno.test("the page names every handle and magic that the code has", async () =>
   assertEquals(magics, Object.values(Magic));
 });
 
+Deno.test("the page names every reason of a dead message", async () => {
+  const { Dead } = await import("../../core/mod.ts");
+  const reasons = rows("reason", "when").map(([reason]) => reason!);
+  for (const reason of Object.values(Dead)) {
+    assert(reasons.some((row) => row.includes(`\`${reason}`)), reason);
+  }
+});
+
 Deno.test("the page names every kind of piece, and every tag of what is live", async () => {
   const { LiveTag, Piece } = await import("../../core/mod.ts");
   const kinds = rows("kind", "name").map((

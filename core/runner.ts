@@ -1,0 +1,174 @@
+import { CallScope, scopes } from "./current.ts";
+import type { End } from "./ends.ts";
+import { replyFailure, toCallError } from "./failure.ts";
+import { type CloseReason, Dead, DisconnectedError } from "./errors.ts";
+import { Handle } from "./frame.ts";
+import type { AnyFunction } from "./functions.ts";
+import { Message } from "./message.ts";
+import type { Router } from "./router.ts";
+
+/** A function that was found, and the object that it is a member of. */
+export interface Found {
+  /** What is called. */
+  fn: AnyFunction;
+  /** What `this` is in it. */
+  self: unknown;
+}
+
+/** What CALL_SERVICE carries; a reference of what makes the service, or none. */
+export type ServicePayload = [
+  name: string,
+  method: string,
+  args: unknown[],
+  url?: string,
+  maker?: string,
+];
+
+/** Runs what others call, whichever way they ask for it, and lets them cancel it. */
+export class Runner {
+  readonly #router: Router;
+  /** Calls that wait for something, by caller and reply handle. */
+  readonly #running = new Map<string, CallScope>();
+
+  /** Made by the router. */
+  constructor(router: Router) {
+    this.#router = router;
+    // A call is named by its caller: nobody can cancel that of another.
+    router.addHandler((message) => {
+      this.#running.get(`${message.srcId}:${message.decode()}`)?.abort(
+        new DOMException("the caller cancelled the call", "AbortError"),
+      );
+    }, { handle: Handle.CANCEL_CALL, service: true });
+    // Until something is served here: see `services.ts` of the parent room.
+    router.addHandler(async (message, link) => {
+      const payload = message.decode() as ServicePayload;
+      if (payload[3] === undefined || !router.hasParentAuthority(message)) {
+        message.reply(Message.dead(Dead.NO_SERVICE));
+        return;
+      }
+      (await router.parentRoom()).takeCall(router, message, link);
+    }, { handle: Handle.CALL_SERVICE, service: true });
+  }
+
+  /** A call that cannot begin yet can be cancelled all the same. */
+  wait(message: Message): CallScope {
+    const scope = new CallScope(this.#router, message);
+    if (message.replyTo !== 0) this.#running.set(keyOf(message), scope);
+    return scope;
+  }
+
+  /** Its turn has come; answers whether it is still wanted. */
+  ready(scope: CallScope): boolean {
+    const key = keyOf(scope.message);
+    if (this.#running.get(key) === scope) this.#running.delete(key);
+    return !scope.aborted;
+  }
+
+  /** Calls that have not answered yet. */
+  get running(): number {
+    return this.#running.size;
+  }
+
+  /** Cancels what a context has called that is gone. */
+  lost(id: number, reason: CloseReason): void {
+    for (const scope of this.#running.values()) {
+      const { srcId } = scope.message;
+      if (srcId === id) scope.abort(new DisconnectedError(reason));
+    }
+  }
+
+  /** Cancels everything that runs. */
+  close(reason: unknown): void {
+    for (const scope of this.#running.values()) scope.abort(reason);
+  }
+
+  /**
+   * Calls a function and answers with what it returns or throws.
+   *
+   * @param done called when it has returned
+   * @param failed called with what it throws, in place of the answer
+   */
+  run(
+    { fn, self }: Found,
+    message: Message,
+    args: unknown[],
+    scope: CallScope = new CallScope(this.#router, message),
+    done?: () => void,
+    failed?: (error: unknown) => void,
+  ): void {
+    const key = keyOf(message);
+    const fail = failed ?? ((error: unknown) => this.fail(message, error));
+    const succeed = (value: unknown) => {
+      try {
+        const live = isPlain(value)
+          ? message.reply(value)
+          : scopes.run(scope, () => message.reply(value));
+        if (live) this.#follow(key, scope, live);
+        done?.();
+      } catch (error) {
+        fail(error);
+      }
+    };
+    let result: unknown;
+    try {
+      result = scopes.run(scope, Reflect.apply, fn, self, args);
+    } catch (error) {
+      return fail(error);
+    }
+    if (!isThenable(result)) return succeed(result);
+    if (message.replyTo !== 0) this.#running.set(key, scope);
+    const end = () => this.#running.delete(key);
+    result.then(
+      (value) => {
+        end();
+        succeed(value);
+      },
+      (error) => {
+        end();
+        fail(error);
+      },
+    );
+  }
+
+  /** A call whose result is live goes on until all of that is over. */
+  #follow(key: string, scope: CallScope, live: End[]): void {
+    scope.live = live;
+    this.#running.set(key, scope);
+    let left = live.length;
+    for (const end of live) {
+      end.whenOver(() => {
+        if (--left === 0) this.#running.delete(key);
+      });
+    }
+  }
+
+  /** Answers with what was thrown; logs it where nobody waits. */
+  fail(message: Message, error: unknown): void {
+    const router = this.#router;
+    const failure = toCallError(error, router.path);
+    if (message.replyTo === 0) {
+      router.log(
+        "error",
+        `a call that nobody waits for failed: ${failure.remoteStack}`,
+      );
+      return;
+    }
+    replyFailure(router, message, failure);
+  }
+}
+
+/** What a call is known by: who waits for its answer, and where. */
+function keyOf({ srcId, replyTo }: Message): string {
+  return `${srcId}:${replyTo}`;
+}
+
+/** Whether nothing in a result can be live. */
+function isPlain(value: unknown): boolean {
+  return typeof value !== "object" && typeof value !== "function" ||
+    value === null;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return value !== null && typeof value === "object" && "then" in value &&
+    typeof value.then === "function";
+}

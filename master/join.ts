@@ -1,0 +1,299 @@
+import { connect, type Socket } from "node:net";
+import { resolve } from "node:path";
+import {
+  type AnyFunction,
+  type ChildConfig,
+  type CloseReason,
+  ConnectError,
+  type ConnectErrorKind,
+  type ConnectOptions,
+  type Context,
+  errorMessage,
+  type FunctionRef,
+  Handle,
+  Link,
+  type LogRecord,
+  type Methods,
+  type PackedModule,
+  type ParentRoom,
+  Router as CoreRouter,
+  SocketTransport,
+} from "../core/mod.ts";
+import * as parentRoom from "../parent/mod.ts";
+import {
+  coreDigest,
+  hear,
+  keyFile,
+  Parent,
+  say,
+  TREE,
+  type TreeService,
+  viaErrors,
+  type Welcome,
+  within,
+} from "../parent/mod.ts";
+import { Functions } from "./functions.ts";
+import { printRecord } from "./log_sink.ts";
+import { corePack } from "./pack.ts";
+import { Responder } from "./responder.ts";
+
+/** How a program joins a tree. */
+export interface JoinOptions {
+  /** Gives up, with kind `cancelled`. */
+  signal?: AbortSignal;
+  /** Milliseconds until it gives up, with kind `timeout`. @default {30_000} */
+  connectTimeout?: number;
+  /**
+   * Takes what the library has to say in this program; the log of the tree goes
+   * to its master. Default: all but debug records are printed to stderr.
+   */
+  onLog?: (record: LogRecord) => void;
+}
+
+/**
+ * Sends functions by reference as the master does. The tree does not have this
+ * program's modules: where they are called first, they are handed in before.
+ */
+class JoinedFunctions extends Functions {
+  readonly #responder: Responder;
+  readonly #there = new Map<string, Promise<void>>();
+  /** The context at which this program has joined. Set when it has. */
+  listener!: Context;
+
+  constructor(responder: Responder) {
+    super(responder);
+    this.#responder = responder;
+  }
+
+  override async refer(
+    fn: AnyFunction,
+    caller: { stack?: string },
+  ): Promise<FunctionRef> {
+    const ref = await super.refer(fn, caller);
+    if (/^(global|mitogen):|^$/.test(ref[0])) return ref;
+    await this.#handIn(ref[0]);
+    return ref;
+  }
+
+  override async offer(specifier: string): Promise<string> {
+    const url = await super.offer(specifier);
+    await this.#handIn(url);
+    return url;
+  }
+
+  #handIn(url: string): Promise<void> {
+    let done = this.#there.get(url);
+    if (!done) {
+      done = this.#send(url);
+      this.#there.set(url, done);
+      done.catch(() => this.#there.delete(url));
+    }
+    return done;
+  }
+
+  async #send(root: string): Promise<void> {
+    await this.#responder.ensure(root);
+    const modules = new Map<string, PackedModule>();
+    const queue = [root];
+    for (let url = queue.pop(); url !== undefined; url = queue.pop()) {
+      const module = this.#responder.get(url);
+      if (!module || modules.has(url)) continue;
+      modules.set(url, module);
+      queue.push(...Object.values(module.imports));
+    }
+    const tree = this.listener.service<TreeService>(TREE);
+    await tree.take([...modules.values()]);
+  }
+}
+
+/**
+ * The router of a program that has joined a tree. Its contexts are those of
+ * the tree at and below the context that it joined, and it acts for that one.
+ */
+export class JoinedRouter extends CoreRouter {
+  /** The context that it joined at. */
+  readonly listener: Context;
+  /** Settles when it is no longer part of the tree; never rejects. */
+  readonly left: Promise<CloseReason>;
+  #leaving: Promise<void> | undefined;
+
+  /** Made by `connectUnix()`. */
+  constructor(
+    config: ChildConfig,
+    socket: Socket,
+    rest: Uint8Array,
+    { onLog }: JoinOptions,
+  ) {
+    super(config);
+    this.onRecord = onLog ?? printRecord;
+    this.core = corePack();
+    const functions = new JoinedFunctions(new Responder());
+    this.functions = functions;
+    Parent.of(this);
+    const id = config.parentIds[0]!;
+    const transport = new SocketTransport(socket, socket, rest);
+    const link = new Link(this, transport, id);
+    this.parentLink = link;
+    this.addLink(link);
+    this.listener = functions.listener = this.addRoute(
+      id,
+      link,
+      config.path.slice(0, config.path.lastIndexOf("/")),
+      // A master runs nothing for others.
+      id === 0,
+    );
+    const left = Promise.withResolvers<CloseReason>();
+    this.left = left.promise;
+    this.onOrphaned = (reason) => {
+      this.close();
+      left.resolve(reason);
+      void this.shutdown();
+    };
+    this.addHandler(() => void this.shutdown(), {
+      handle: Handle.SHUTDOWN,
+      service: true,
+      policy: (message) => this.hasParentAuthority(message),
+    });
+    link.start();
+  }
+
+  /** The parent room, which is here already. */
+  override parentRoom(): Promise<ParentRoom> {
+    return Promise.resolve(parentRoom);
+  }
+
+  /**
+   * Opens a context. It belongs to the tree, and stays when this program
+   * leaves, unless `via` is `router.myself()`.
+   */
+  override async open<M extends keyof Methods>(
+    method: M,
+    options: Methods[M],
+  ): Promise<Context> {
+    const { via, signal, ...rest } = options as Methods[M] & ConnectOptions;
+    if (via && via !== this.listener) return super.open(method, options);
+    const tree = this.listener.with(signal ? { signal } : {})
+      .service<TreeService>(TREE);
+    return this.contextById(
+      await viaErrors(
+        this.listener,
+        signal,
+        () => tree.open(method, rest as Methods[M]),
+      ),
+    );
+  }
+
+  /** Leaves the tree, which goes on. */
+  override shutdown(): Promise<void> {
+    return this.#leaving ??= this.#leave();
+  }
+
+  async #leave(): Promise<void> {
+    await super.shutdown();
+    const { parentLink } = this;
+    const said = this.lanes.drained().then(() => parentLink?.flushed());
+    await within(said, this.shutdownTimeout);
+    parentLink?.close({ kind: "shutdown", message: "it left the tree" });
+    await this.left;
+  }
+}
+
+/**
+ * Joins a tree that another program of this user runs, at a context that
+ * listens there: see `router.listen()`.
+ *
+ * @param path of the socket
+ * @returns a router with the contexts of that tree
+ * @throws {ConnectError} `not-found`: nobody listens; `auth`: it is not this
+ *   user's; `bootstrap`: it would not let us in
+ *
+ * @example
+ * ```ts ignore
+ * import { connectUnix } from "@mitogen/mitogen";
+ *
+ * await using router = await connectUnix("/run/user/1000/fleet");
+ * for (const context of router.contexts()) {
+ *   console.log(context.path, await context.call(Deno.hostname));
+ * }
+ * ```
+ */
+export async function connectUnix(
+  path: string,
+  options: JoinOptions = {},
+): Promise<JoinedRouter> {
+  const place = resolve(path);
+  const fail = (kind: ConnectErrorKind, why: string, cause?: unknown) =>
+    new ConnectError(`Cannot join at ${place}: ${why}`, {
+      kind,
+      hop: place,
+      cause,
+    });
+  const { signal: given, connectTimeout = 30_000 } = options;
+  const controller = new AbortController();
+  const { signal } = controller;
+  const abort = () =>
+    controller.abort(
+      fail("cancelled", `cancelled: ${errorMessage(given!.reason)}`),
+    );
+  given?.addEventListener("abort", abort);
+  if (given?.aborted) abort();
+  const timer = setTimeout(
+    () =>
+      controller.abort(fail("timeout", `not in after ${connectTimeout} ms`)),
+    connectTimeout,
+  );
+  let socket: Socket | undefined;
+  try {
+    signal.throwIfAborted();
+    const key = readKey(place, fail);
+    socket = connect(place);
+    // Its end is noticed by who reads.
+    socket.on("error", () => {});
+    const heard = hear(socket, signal);
+    say(socket, { key, core: coreDigest(corePack()) });
+    const [answer, rest] = await heard as [Welcome, Uint8Array];
+    if ("error" in answer) throw fail("bootstrap", answer.error);
+    const router = new JoinedRouter(answer.config, socket, rest, options);
+    // Behind the word of every context that there is.
+    await router.listener.ping();
+    return router;
+  } catch (error) {
+    socket?.destroy();
+    if (error instanceof ConnectError) throw error;
+    const { code } = error as { code?: string };
+    throw code === "ECONNREFUSED"
+      ? fail("not-found", "nobody listens there any more", error)
+      : fail("eof", errorMessage(error), error);
+  } finally {
+    clearTimeout(timer);
+    given?.removeEventListener("abort", abort);
+  }
+}
+
+/** Makes sure that the socket is this user's, and reads the key beside it. */
+function readKey(
+  path: string,
+  fail: (kind: ConnectErrorKind, why: string, cause?: unknown) => ConnectError,
+): string {
+  for (const file of [path, keyFile(path)]) {
+    let info: Deno.FileInfo;
+    try {
+      info = Deno.lstatSync(file);
+    } catch (error) {
+      const missing = error instanceof Deno.errors.NotFound;
+      throw missing
+        ? fail("not-found", "nobody listens there", error)
+        : fail("auth", errorMessage(error), error);
+    }
+    const right = file === path ? info.isSocket : info.isFile;
+    if (!right || info.uid !== Deno.uid() || (info.mode! & 0o077) !== 0) {
+      throw fail(
+        "auth",
+        `${file} is not a ${
+          file === path ? "socket" : "file"
+        } that only this user can open`,
+      );
+    }
+  }
+  return Deno.readTextFileSync(keyFile(path));
+}

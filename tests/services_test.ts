@@ -1,0 +1,576 @@
+/** Services: who may call what, how often it runs, and how it is made. */
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
+import {
+  AllowAny,
+  CallError,
+  ChannelError,
+  type Context,
+  current,
+  DisconnectedError,
+  type LogRecord,
+  Router,
+} from "../mod.ts";
+import { Handle } from "../core/mod.ts";
+import { noLeaks } from "./fixtures/leaks.ts";
+import { openPair } from "./fixtures/pair.ts";
+import * as there from "./fixtures/services.ts";
+import { openWire } from "./fixtures/wire.ts";
+
+const quiet = { onLog() {} };
+
+/** A method by any name, also one that nobody serves. */
+// deno-lint-ignore no-explicit-any
+type Anything = Record<string, (...args: any[]) => any>;
+
+async function refused(call: Promise<unknown>, why: RegExp): Promise<void> {
+  const error = await assertRejects(() => call, ChannelError);
+  assertMatch(error.message, why);
+}
+
+/** Resolves as often as it is told to. */
+function gate() {
+  const waiting: (() => void)[] = [];
+  return {
+    get size() {
+      return waiting.length;
+    },
+    pass: () => new Promise<void>((resolve) => waiting.push(resolve)),
+    open: () => waiting.shift()!(),
+    async holds(count: number) {
+      while (waiting.length < count) {
+        await new Promise((resolve) => setTimeout(resolve));
+      }
+    },
+  };
+}
+
+Deno.test("a service answers its own context, and others as its policy says", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const [a, b] = await Promise.all([router.local(), router.local()]);
+  const below = await router.local({ via: a! });
+  const service = { sum: (...n: number[]) => n.reduce((x, y) => x + y, 0) };
+  const master = router.myself();
+  await router.serve("parents", service);
+  await router.serve("any", service, { policy: AllowAny });
+  await router.serve("some", service, {
+    policy: ({ caller, method }) => caller.id === a!.id && method === "sum",
+  });
+  assertEquals(await master.service<typeof service>("parents").sum(1, 2), 3);
+  const call = (from: Context, name: string) =>
+    from.call(there.callFrom, master, name, "sum", [2, 3]);
+  assertEquals(await call(below, "any"), 5);
+  assertEquals(await call(a!, "some"), 5);
+  for (const [from, name] of [[a!, "parents"], [b!, "some"]] as const) {
+    const error = await assertRejects(() => call(from, name), CallError);
+    assertMatch(
+      error.message,
+      new RegExp(`Cannot call master: refused by policy of .*"${name}"`),
+    );
+  }
+  // And downwards: parents of all degrees, but no siblings.
+  await below.call(there.serveList);
+  await below.service<Anything>("list").note!("master was here");
+  await a!.call(there.callFrom, below, "list", "note", ["so was a"]);
+  await assertRejects(
+    () => b!.call(there.callFrom, below, "list", "note", ["b"]),
+    CallError,
+    "refused by policy",
+  );
+  assertEquals(await below.service<Anything>("list").list!(), [
+    "master was here",
+    "so was a",
+  ]);
+});
+
+Deno.test("what is refused is in the log, once", async () => {
+  const log: LogRecord[] = [];
+  await using router = new Router({ onLog: (record) => log.push(record) });
+  await router.serve("mine", { run: () => 1 });
+  const { child } = await openPair(router);
+  const service = child.contextById(0).service<Anything>("mine");
+  for (let i = 0; i < 5; i++) {
+    await refused(service.run!(), /refused by policy/);
+  }
+  assertEquals(log.length, 1);
+  assertMatch(log[0]!.message, /refused by policy of the service "mine"/);
+});
+
+Deno.test("a policy that throws, or does not say true, lets nobody in", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const policies = [
+    () => {
+      throw new Error("I do not know");
+    },
+    () => Promise.resolve(true) as unknown as boolean,
+    () => 1 as unknown as boolean,
+  ];
+  const service = router.myself().service<Anything>("one");
+  for (const policy of policies) {
+    using _ = await router.serve("one", { run: () => 1 }, { policy });
+    await refused(service.run!(), /refused by policy|the handler failed/);
+  }
+  // The same where it is made: the context lives on.
+  const context = await router.local();
+  const strict = context.service("strict", { activate: there.strict });
+  for (let i = 0; i < 2; i++) {
+    await refused(strict.run(), /refused by policy of the service "strict"/);
+  }
+  assertEquals(await context.call(() => 1), 1);
+});
+
+Deno.test("only what was served can be called", async () => {
+  await using router = new Router(quiet);
+  const secret = () => "secret";
+  const object: Anything = {
+    run: () => "ran",
+    _run: secret,
+    then: secret,
+    constructor: secret,
+    get getter(): () => void {
+      throw new Error("a getter ran");
+    },
+  };
+  Object.setPrototypeOf(object, { inherited: secret });
+  await router.serve("object", object);
+  object.later = secret;
+  object.run = secret;
+  const service = router.myself().service<Anything>("object");
+  assertEquals(await service.run!(), "ran");
+  const names = [
+    "_run",
+    "constructor",
+    "getter",
+    "inherited",
+    "later",
+    "toString",
+    "hasOwnProperty",
+    "__proto__",
+    "__defineGetter__",
+    "",
+  ];
+  for (const name of names) {
+    await refused(service[name]!(), /the service "object" has no method/);
+  }
+  assertEquals(service.then, undefined);
+  assertEquals(await Promise.resolve(service), service);
+});
+
+Deno.test("of a class only the methods that are named are served", async () => {
+  await using router = new Router(quiet);
+  class Account {
+    #balance = 0;
+    pay(sum: number) {
+      return this.#balance += sum;
+    }
+    private drain() {
+      this.#balance = 0;
+    }
+    _reset() {
+      this.drain();
+    }
+    get balance() {
+      return () => this.#balance;
+    }
+  }
+  const account = new Account();
+  const serve = (methods?: string[]) =>
+    router.serve("account", account, methods ? { methods } : {});
+  await assertRejects(() => serve(), TypeError, "no functions of its own");
+  for (const name of ["_reset", "balance", "toString", "constructor", "nope"]) {
+    await assertRejects(() => serve([name]), TypeError, `"${name}"`);
+  }
+  await serve(["pay"]);
+  const service = router.myself().service<Account>("account");
+  assertEquals(await service.pay(5), 5);
+  assertEquals(await service.pay(5), 10);
+  await refused(
+    (service as unknown as Anything).drain!(),
+    /no method "drain"/,
+  );
+});
+
+Deno.test("a name is served once, until it is disposed of", async () => {
+  await using router = new Router(quiet);
+  const service = router.myself().service<Anything>("one");
+  {
+    using _ = await router.serve("one", { run: () => 1 });
+    await assertRejects(
+      () => router.serve("one", { run: () => 2 }),
+      TypeError,
+      "served already",
+    );
+    assertEquals(await service.run!(), 1);
+  }
+  await refused(service.run!(), /no service "one" is served there/);
+  using _ = await router.serve("one", { run: () => 3 });
+  assertEquals(await service.run!(), 3);
+  for (const name of ["", "a\nb", "mitogen:x", "x".repeat(201)]) {
+    await assertRejects(
+      () => router.serve(name, { run: () => 1 }),
+      TypeError,
+      "Cannot serve",
+    );
+  }
+  for (const concurrency of [0, 1.5, -1, NaN]) {
+    await assertRejects(
+      () => router.serve("none", { run: () => 1 }, { concurrency }),
+      RangeError,
+    );
+  }
+});
+
+Deno.test("a context that serves nothing says so, and may have no permission at all", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const context = await router.local({ permissions: "none" });
+  await refused(
+    context.service<Anything>("x").run!(),
+    /Cannot call master\/local\.1: no service is served there/,
+  );
+  await context.call(there.serveList);
+  await refused(
+    context.service<Anything>("x").run!(),
+    /no service "x" is served there/,
+  );
+  const made = context.service("counter", { activate: there.counter });
+  assertEquals(await made.add(1), 1);
+});
+
+Deno.test("what a method is given and returns may be live, and it knows its caller", async () => {
+  await using router = new Router(quiet);
+  const { child } = await openPair(router);
+  const service = {
+    async *upTo(end: number) {
+      for (let i = 0; i < end; i++) yield i;
+    },
+    async twice(fn: (n: number) => number) {
+      return [await fn(1), await fn(2)];
+    },
+    caller: () => current().message.srcId,
+    large: (bytes: Uint8Array) => bytes.length,
+    fail() {
+      throw new RangeError("too far");
+    },
+  };
+  await router.serve("live", service, { policy: AllowAny });
+  const remote = child.contextById(0).service<typeof service>("live");
+  const seen: number[] = [];
+  for await (const n of await remote.upTo(5)) seen.push(n);
+  assertEquals(seen, [0, 1, 2, 3, 4]);
+  assertEquals(await remote.twice((n) => n * 10), [10, 20]);
+  assertEquals(await remote.caller(), child.id);
+  assertEquals(await remote.large(new Uint8Array(300_000)), 300_000);
+  const error = await assertRejects(() => remote.fail(), CallError);
+  assert(error.cause instanceof RangeError);
+  assertEquals([error.path, error.message], ["master", "too far"]);
+});
+
+Deno.test("a parent makes a service where it calls it, once; nobody else can", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const [a, b] = await Promise.all([router.local(), router.local()]);
+  const counter = a!.service("counter", { activate: there.counter });
+  const other = a!.service("counter", { activate: there.counter });
+  const sums = await Promise.all([
+    counter.add(1),
+    other.add(2),
+    counter.add(3),
+  ]);
+  assertEquals(sums, [1, 3, 6]);
+  assertEquals(await counter.made(), 1);
+  assertEquals(await counter.caller(), `master in ${a!.path}`);
+  const error = await assertRejects(() => counter.fail(), CallError);
+  assert(error.cause instanceof RangeError);
+  // It is there now, for parents.
+  assertEquals(await a!.service<there.Counter>("counter").add(1), 7);
+  await assertRejects(
+    () => b!.call(there.makeFrom, a!),
+    CallError,
+    "refused by policy",
+  );
+  await assertRejects(
+    () => a!.call(there.makeFrom, b!),
+    CallError,
+    "no service is served there",
+  );
+  // By source, since it needs nothing else.
+  const local = b!.service("clock", { activate: () => ({ now: () => 42 }) });
+  assertEquals(await local.now(), 42);
+  await assertRejects(
+    () => a!.call(there.makeFrom, b!),
+    CallError,
+    'no service "counter" is served there, and only a parent may make it',
+  );
+  await refused(
+    b!.with({ timeout: 5000 }).service<Anything>("nothing").run!(),
+    /no service "nothing" is served there$/,
+  );
+});
+
+Deno.test("a service that could not be made is made when it is asked for again", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const service = context.service("late", { activate: there.late });
+  await assertRejects(() => service.attempts(), CallError, "not yet");
+  assertEquals(await service.attempts(), 2);
+  const bad = context.service("bad", { activate: () => 5 as never });
+  await assertRejects(
+    () => (bad as Anything).run!(),
+    CallError,
+    'Cannot serve "bad"',
+  );
+});
+
+Deno.test("a service that is made may say itself who calls it", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const [a, b] = await Promise.all([router.local(), router.local()]);
+  const service = a!.service("open", { activate: there.open });
+  assertEquals(await service.whoami(), a!.path);
+  assertEquals(await b!.call(there.callFrom, a!, "open", "whoami"), a!.path);
+});
+
+Deno.test("so many calls run at a time, the others in order; one cancelled before never runs", async () => {
+  await using router = new Router(quiet);
+  const { pass, open, holds, ...door } = gate();
+  const begun: number[] = [];
+  let most = 0;
+  let running = 0;
+  await router.serve("slow", {
+    async run(n: number) {
+      begun.push(n);
+      most = Math.max(most, ++running);
+      await pass();
+      running--;
+      if (n === 2) throw new RangeError("two");
+      return n;
+    },
+  }, { concurrency: 2, policy: AllowAny });
+  const { child } = await openPair(router);
+  const context = child.contextById(0);
+  const service = context.service<{ run(n: number): Promise<number> }>("slow");
+  const controller = new AbortController();
+  const cancelled = context.with({ signal: controller.signal })
+    .service<{ run(n: number): Promise<number> }>("slow");
+  const calls = [1, 2, 3].map((n) => service.run(n));
+  const four = cancelled.run(4);
+  const five = service.run(5);
+  const results = Promise.allSettled([...calls, four, five]);
+  await holds(2);
+  controller.abort(new Error("changed my mind"));
+  await assertRejects(() => four, Error, "changed my mind");
+  await context.ping();
+  for (let i = 0; i < 4; i++) {
+    await holds(1);
+    open();
+  }
+  assertEquals((await results).map((r) => r.status), [
+    "fulfilled",
+    "rejected",
+    "fulfilled",
+    "rejected",
+    "fulfilled",
+  ]);
+  assertEquals([begun, most, door.size], [[1, 2, 3, 5], 2, 0]);
+  assertEquals(router.runner.running, 0);
+});
+
+Deno.test("calls with the same key run once and all get what it returns", async () => {
+  await using router = new Router(quiet);
+  const { pass, open, holds } = gate();
+  let runs = 0;
+  const aborted: unknown[] = [];
+  await router.serve("cache", {
+    async read(path: string) {
+      const run = ++runs;
+      const { signal } = current();
+      signal.addEventListener("abort", () => aborted.push(run));
+      await pass();
+      if (path === "missing") throw new RangeError(`no ${path}`);
+      return [path, run];
+    },
+    now: () => ++runs,
+  }, {
+    policy: AllowAny,
+    dedupe: (method, args) => method === "read" ? args[0] : undefined,
+  });
+  type Cache = { read(path: string): Promise<unknown>; now(): number };
+  const pairs = await Promise.all([openPair(router), openPair(router)]);
+  const [one, two] = pairs.map(({ child }) =>
+    child.contextById(0).service<Cache>("cache")
+  );
+  let calls = [one!.read("a"), two!.read("a"), two!.read("b")];
+  await holds(2);
+  await pairs[1]!.child.contextById(0).ping();
+  open();
+  open();
+  assertEquals(await Promise.all(calls), [["a", 1], ["a", 1], ["b", 2]]);
+  assertEquals(await one!.now(), 3);
+
+  calls = [one!.read("missing"), two!.read("missing")];
+  await holds(1);
+  await pairs[1]!.child.contextById(0).ping();
+  open();
+  for (const call of calls) {
+    await assertRejects(() => call, CallError, "no missing");
+  }
+
+  // One who gives up takes nothing from the other; when all have, it ends.
+  const given = [new AbortController(), new AbortController()];
+  const waits = pairs.map(({ child }, i) =>
+    child.contextById(0).with({ signal: given[i]!.signal })
+      .service<Cache>("cache").read("c")
+  );
+  const failed = Promise.allSettled(waits);
+  await holds(1);
+  for (const { child } of pairs) await child.contextById(0).ping();
+  given[0]!.abort();
+  await pairs[0]!.child.contextById(0).ping();
+  assertEquals(aborted, []);
+  given[1]!.abort();
+  await pairs[1]!.child.contextById(0).ping();
+  assertEquals(aborted, [5]);
+  // Who comes now does not get what was given up.
+  const anew = one!.read("c");
+  await holds(2);
+  open();
+  open();
+  assertEquals(await anew, ["c", 6]);
+  assertEquals((await failed).map((r) => r.status), ["rejected", "rejected"]);
+  assertEquals(router.runner.running, 0);
+});
+
+Deno.test("the end of who serves fails the call; the end of who calls cancels it", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const begun = Promise.withResolvers<AbortSignal>();
+  await router.serve("waiting", {
+    wait() {
+      const { signal } = current();
+      begun.resolve(signal);
+      return new Promise((resolve) =>
+        signal.addEventListener("abort", resolve)
+      );
+    },
+  }, { policy: AllowAny, concurrency: 1 });
+  const [caller, server] = await Promise.all([router.local(), router.local()]);
+  await caller!.call(there.callAndWait, router.myself());
+  const signal = await begun.promise;
+  Deno.kill(await caller!.call(() => Deno.pid), "SIGKILL");
+  if (!signal.aborted) {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+  assert(signal.reason instanceof DisconnectedError);
+  // What has returned is forgotten in the same turn.
+  await new Promise((resolve) => setTimeout(resolve));
+  assertEquals(router.runner.running, 0);
+
+  const sleep = server!.service("sleep", {
+    activate: () => ({ run: () => new Promise<never>(() => {}) }),
+  });
+  const lost = assertRejects(() => sleep.run(), DisconnectedError);
+  Deno.kill(await server!.call(() => Deno.pid), "SIGKILL");
+  assertEquals((await lost).reason.kind, "signal");
+});
+
+Deno.test("a child that calls and calls is held back; one that sends nonsense harms nobody", async () => {
+  const log: LogRecord[] = [];
+  await using router = new Router({ onLog: (record) => log.push(record) });
+  let running = 0;
+  await router.serve("slow", {
+    run: () => {
+      running++;
+      return new Promise(() => {});
+    },
+    quick: () => "quick",
+  }, { policy: AllowAny });
+  const wire = await openWire(router);
+  const to = { dstId: 0, handle: Handle.CALL_SERVICE };
+  const wait = (replyTo: number) => wire.next((m) => m.handle === replyTo);
+  // 40 calls of a megabyte each: no more than 32 MiB of them are kept.
+  const megabyte = new Uint8Array(1 << 20);
+  for (let i = 0; i < 40; i++) {
+    wire.value(["slow", "run", [megabyte]], { ...to, replyTo: 2000 + i });
+  }
+  const last = await wait(2039);
+  assertEquals(last.text, "too many calls of services at once");
+  assertEquals(running, 31);
+  // Others have room of their own.
+  const { child } = await openPair(router);
+  const service = child.contextById(0).service<Anything>("slow");
+  assertEquals(await service.quick!(), "quick");
+  const nonsense: unknown[] = [
+    null,
+    "slow",
+    [],
+    ["slow"],
+    ["slow", "run"],
+    ["slow", 5, []],
+    [{}, "run", []],
+    ["slow", "run", {}],
+    ["slow", "run", [], 5, 6],
+    ["slow", "run", [], "file:///etc/passwd"],
+    ["x".repeat(10_000), "run", []],
+  ];
+  const other = await openWire(router);
+  for (const [i, payload] of nonsense.entries()) {
+    other.value(payload, { ...to, replyTo: 3000 + i });
+    const answer = await other.next((m) => m.handle === 3000 + i);
+    assertEquals([answer.isDead, answer.text], [true, "the handler failed"]);
+  }
+  other.value(["evil", "run", [], "file:///etc/passwd", "x"], {
+    ...to,
+    replyTo: 4000,
+  });
+  const answer = await other.next((m) => m.handle === 4000);
+  assertMatch(answer.text, /only a parent may make it/);
+  // Authority that is not its own never arrives.
+  other.value(["slow", "quick", []], { ...to, replyTo: 4001, authId: 0 });
+  other.value(["slow", "quick", []], { ...to, replyTo: 4002 });
+  await other.next((m) => m.handle === 4002 && !m.isDead);
+  assert(!other.received.some((m) => m.handle === 4001));
+  assertEquals(
+    log.map((r) => r.message.match(/\((.*?)[,:]/)?.[1]),
+    [
+      "too many calls of services at once",
+      "handler 110 failed",
+      "bad auth 0",
+    ],
+  );
+});
+
+Deno.test("a call of a service cannot be in a chain, and needs a context that is there", async () => {
+  await using _ = await noLeaks();
+  const router = new Router(quiet);
+  const context = await router.local();
+  const { CallChain } = await import("../mod.ts");
+  using chain = new CallChain(context);
+  await assertRejects(
+    () => context.with({ chain }).service<Anything>("x").run!(),
+    TypeError,
+    "in a chain",
+  );
+  const controller = new AbortController();
+  controller.abort(new Error("too late"));
+  await assertRejects(
+    () =>
+      context.with({ signal: controller.signal }).service<Anything>("x").run!(),
+    Error,
+    "too late",
+  );
+  await router.shutdown();
+  await assertRejects(
+    () => context.service<Anything>("x").run!(),
+    DisconnectedError,
+  );
+  assertThrows(() => context.service<Anything>("x").then!(), TypeError);
+});
