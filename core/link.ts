@@ -36,6 +36,9 @@ export interface Transport {
  */
 const MAX_TRANSIT = 16 * 1024 * 1024;
 
+/** About the bytes of memory that a frame takes beside its own. */
+const FRAME_COST = 512;
+
 /** How the end of a silent neighbour is found. */
 export interface Keepalive {
   /** Milliseconds between two signs of life that are asked for; 0: none are. */
@@ -180,11 +183,13 @@ export class Link {
   send(message: Message, from?: Link): void {
     let { written } = message;
     if (this.#closed) return written?.();
+    // What waits must not hold on to the buffer that it was read to.
+    if (from && this.#writing) message.compact();
     const frame = message.pack();
     if (from) {
-      const { length } = frame;
-      from.#transit += length;
-      written = () => from.#passed(length);
+      const cost = frame.length + FRAME_COST;
+      from.#transit += cost;
+      written = () => from.#passed(cost);
     }
     const flow = message.magic === Magic.FLOW ? message.flow : undefined;
     this.#outbox.add(frame, flow, written);

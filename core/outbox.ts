@@ -22,12 +22,11 @@ export interface Batch {
 export class Outbox {
   /** Bytes that wait. */
   size = 0;
-  #prompt: Uint8Array[] = [];
-  #next = 0;
+  #prompt = new Queue<Uint8Array>();
   /** How many of those were ever added, and taken. */
   #added = 0;
   #taken = 0;
-  readonly #flows = new Map<string, Waiting[]>();
+  readonly #flows = new Map<string, Queue<Waiting>>();
   readonly #written = new Map<Uint8Array, () => void>();
   #turn = false;
 
@@ -51,13 +50,15 @@ export class Outbox {
     }
     const piece = { frame, behind: this.#added };
     const pieces = this.#flows.get(flow);
-    if (pieces) pieces.push(piece);
-    else this.#flows.set(flow, [piece]);
+    if (pieces) return pieces.push(piece);
+    const fresh = new Queue<Waiting>();
+    fresh.push(piece);
+    this.#flows.set(flow, fresh);
   }
 
   /** What to write next; `undefined` when nothing waits. */
   take(): Batch | undefined {
-    const prompt = this.#next < this.#prompt.length;
+    const prompt = this.#prompt.first !== undefined;
     if (!prompt && this.#flows.size === 0) return undefined;
     let frames: Uint8Array[] = [];
     if (!prompt || !this.#turn) frames = this.#takePieces();
@@ -79,8 +80,8 @@ export class Outbox {
 
   /** Forgets all that waits. */
   clear(): void {
-    this.#prompt = [];
-    this.#next = this.size = 0;
+    this.#prompt = new Queue();
+    this.size = 0;
     this.#taken = this.#added;
     this.#flows.clear();
     const written = [...this.#written.values()];
@@ -89,42 +90,57 @@ export class Outbox {
   }
 
   #takePrompt(): Uint8Array[] {
-    const from = this.#next;
-    let size = this.#prompt[this.#next++]!.length;
-    while (this.#next < this.#prompt.length) {
-      size += this.#prompt[this.#next]!.length;
-      if (size > BATCH) break;
-      this.#next++;
+    const frames: Uint8Array[] = [];
+    let size = 0;
+    for (let frame; (frame = this.#prompt.first); this.#prompt.drop()) {
+      size += frame.length;
+      if (size > BATCH && frames.length > 0) break;
+      frames.push(frame);
     }
-    this.#taken += this.#next - from;
-    if (this.#next < this.#prompt.length) {
-      return this.#prompt.slice(from, this.#next);
-    }
-    const frames = from === 0 ? this.#prompt : this.#prompt.slice(from);
-    this.#prompt = [];
-    this.#next = 0;
+    this.#taken += frames.length;
     return frames;
   }
 
   #takePieces(): Uint8Array[] {
     const taken: Uint8Array[] = [];
     let size = 0;
-    // One of each flow, and again, until the batch is full.
-    for (let before = -1; taken.length > before;) {
-      before = taken.length;
-      for (const [flow, pieces] of [...this.#flows]) {
-        const { frame, behind } = pieces[0]!;
-        if (behind > this.#taken) continue;
-        if (size > 0 && size + frame.length > BATCH) return taken;
-        pieces.shift();
-        // To the end of the line, if it has more.
-        this.#flows.delete(flow);
-        if (pieces.length > 0) this.#flows.set(flow, pieces);
-        size += frame.length;
-        taken.push(frame);
-      }
+    // One of each flow, and again, until the batch is full: those that are put
+    // at the end of the line are come to once more.
+    for (const [flow, pieces] of this.#flows) {
+      const { frame, behind } = pieces.first!;
+      if (behind > this.#taken) continue;
+      if (size > 0 && size + frame.length > BATCH) break;
+      pieces.drop();
+      this.#flows.delete(flow);
+      if (pieces.first) this.#flows.set(flow, pieces);
+      size += frame.length;
+      taken.push(frame);
     }
     return taken;
+  }
+}
+
+/** A queue: to take from it costs the same, however long it is. */
+class Queue<T> {
+  #items: (T | undefined)[] = [];
+  #next = 0;
+
+  /** What has waited longest. */
+  get first(): T | undefined {
+    return this.#items[this.#next];
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  /** Takes the first away. */
+  drop(): void {
+    this.#items[this.#next++] = undefined;
+    if (this.#next < this.#items.length && this.#next < 1024) return;
+    if (this.#next * 2 < this.#items.length) return;
+    this.#items = this.#items.slice(this.#next);
+    this.#next = 0;
   }
 }
 

@@ -1,4 +1,4 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertLess } from "@std/assert";
 import fc from "fast-check";
 import { Outbox } from "../../core/mod.ts";
 
@@ -104,6 +104,22 @@ Deno.test("every frame leaves once; no flow overtakes itself or what was there b
       }
     }),
   );
+});
+
+Deno.test("a long queue is taken from as fast as a short one", () => {
+  const outbox = new Outbox();
+  for (let i = 0; i < 400_000; i++) {
+    outbox.add(frame(1, i, 19), "many", undefined);
+  }
+  const begin = performance.now();
+  let count = 0;
+  for (let batches = 0; batches < 20; batches++) {
+    const batch = outbox.take()!;
+    count += batch.frames.length;
+    outbox.done(batch);
+  }
+  assert(count > 40_000, `${count}`);
+  assertLess(performance.now() - begin, 5000);
 });
 
 Deno.test("what is cleared counts as written", () => {
