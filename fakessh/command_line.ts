@@ -1,6 +1,6 @@
 /** What a command line of ssh asks for. */
 export interface SshCommandLine {
-  /** Host as it was named, without user and port. */
+  /** Host as it was named, without user and port; empty only beside `-V`. */
   host: string;
   /** From `-l`, or ahead of the `@`. */
   user?: string;
@@ -28,6 +28,7 @@ export interface SshCommandLine {
 
 /** ssh would print its usage and exit with 255. */
 export class UsageError extends Error {
+  /** The name of its class. */
   override name = "UsageError";
 }
 
@@ -64,6 +65,8 @@ export function parseSshArgs(args: readonly string[]): SshCommandLine {
     quiet: false,
   };
   let rest = parseOptions(line, args);
+  // Asked for its version, ssh looks at nothing else.
+  if (line.flags.includes("V")) return line;
   const [destination] = rest;
   if (destination === undefined) throw new UsageError("Missing hostname");
   parseDestination(line, destination);

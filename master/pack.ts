@@ -1,5 +1,5 @@
 import type { PackedModule } from "../core/mod.ts";
-import { core, mod, parent } from "./pack.gen.ts";
+import { core, fakessh, mod, parent } from "./pack.gen.ts";
 
 function bytes(base64: string): Uint8Array {
   return Uint8Array.fromBase64(base64);
@@ -12,9 +12,11 @@ export function corePack(): Uint8Array {
   return coreBytes ??= bytes(core);
 }
 
-const ROOMS: Record<string, string> = {
-  "mitogen:parent": parent,
-  "mitogen:mod": mod,
+/** Rooms, and those that they import beside core. */
+const ROOMS: Record<string, [packed: string, imports: string[]]> = {
+  "mitogen:parent": [parent, []],
+  "mitogen:mod": [mod, []],
+  "mitogen:fakessh": [fakessh, ["mitogen:parent"]],
 };
 
 /**
@@ -22,11 +24,11 @@ const ROOMS: Record<string, string> = {
  * never from disk: a program without read permission ships them just the same.
  */
 export function roomModule(url: string): PackedModule | undefined {
-  const packed = Object.hasOwn(ROOMS, url) ? ROOMS[url] : undefined;
-  return packed === undefined ? undefined : {
+  const room = Object.hasOwn(ROOMS, url) ? ROOMS[url] : undefined;
+  return room && {
     url,
     type: "module",
-    data: bytes(packed),
-    imports: {},
+    data: bytes(room[0]),
+    imports: Object.fromEntries(room[1].map((name) => [name, name])),
   };
 }

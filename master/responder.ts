@@ -20,11 +20,7 @@ export class Responder implements ModuleStore {
 
   async ensure(url: string): Promise<void> {
     if (this.#modules.has(url)) return;
-    const room = roomModule(url);
-    if (room) {
-      this.#modules.set(url, room);
-      return;
-    }
+    if (this.#addRoom(url)) return;
     if (!this.#offered.has(url)) {
       throw new TypeError(
         `Cannot load ${url}: the master has not called or offered anything of it`,
@@ -40,6 +36,15 @@ export class Responder implements ModuleStore {
     await found;
   }
 
+  /** Takes a room of this library, with those that it imports. */
+  #addRoom(url: string): boolean {
+    const room = roomModule(url);
+    if (!room) return false;
+    this.#modules.set(url, room);
+    for (const target of Object.values(room.imports)) this.#addRoom(target);
+    return true;
+  }
+
   async #pack(root: string): Promise<void> {
     for (const record of await this.finder.closure(root)) {
       const { url, type, source, imports } = record;
@@ -48,8 +53,7 @@ export class Responder implements ModuleStore {
       this.#modules.set(url, { url, type, data, imports });
       // Rooms of this library that it imports are shipped like the rest.
       for (const target of Object.values(imports)) {
-        const room = roomModule(target);
-        if (room) this.#modules.set(target, room);
+        this.#addRoom(target);
       }
     }
   }

@@ -17,6 +17,11 @@ const ARROWS: Record<string, RegExp[]> = {
   fakessh: [/^core\/mod\.ts$/, /^parent\/mod\.ts$/, /^@std\//],
 };
 
+/** Programs stand on top of all rooms, wherever their file is. */
+const PROGRAMS: Record<string, RegExp[]> = {
+  "fakessh/main.ts": [/^mod\.ts$/, /^deno\.json$/],
+};
+
 async function* files(folder: string): AsyncGenerator<string> {
   for await (const entry of Deno.readDir(join(ROOT, folder))) {
     const path = `${folder}/${entry.name}`;
@@ -40,7 +45,9 @@ Deno.test("arrows between the rooms go one way", async () => {
           ? relative(ROOT, join(ROOT, dirname(file), specifier!))
           : specifier!;
         const fine = target.startsWith(`${room}/`) ||
-          allowed.some((pattern) => pattern.test(target));
+          [...allowed, ...PROGRAMS[file] ?? []].some((pattern) =>
+            pattern.test(target)
+          );
         if (!fine) wrong.push(`${file} imports ${specifier}`);
       }
     }
@@ -133,6 +140,28 @@ Deno.test("master needs read and run=deno, and nothing else", async () => {
   `,
   );
   assertEquals(out, "report module");
+});
+
+Deno.test("fakessh needs run, env, net, and its own folder", async () => {
+  const tmp = Deno.env.get("TMPDIR") ?? "/tmp";
+  const out = await run(
+    [
+      "--allow-run",
+      "--allow-env",
+      "--allow-net",
+      `--allow-read=${tmp}`,
+      `--allow-write=${tmp}`,
+    ],
+    `
+    import { Router } from "../mod.ts";
+    import { run } from "../fakessh/mod.ts";
+    await using router = new Router();
+    const context = await router.local({ permissions: { run: true } });
+    const { code } = await run(context, ["sh", "-c", "ssh any 'echo ran'; exit 3"]);
+    console.log(code);
+  `,
+  );
+  assertEquals(out, "ran\n3");
 });
 
 Deno.test("a program that grants run and read can do all of it", async () => {

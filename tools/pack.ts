@@ -15,6 +15,7 @@ const ROOMS = {
   core: "core/mod.ts",
   mod: "core/mod_child.ts",
   parent: "parent/mod.ts",
+  fakessh: "fakessh/mod.ts",
 };
 
 /** What the pack is made of: the files of the rooms, and this tool. */
@@ -29,6 +30,7 @@ async function inputs(): Promise<string[]> {
   }
   await walk("core");
   await walk("parent");
+  await walk("fakessh");
   return files.sort();
 }
 
@@ -43,22 +45,28 @@ export async function inputHash(): Promise<string> {
   return new Uint8Array(digest).toHex();
 }
 
+/** Rooms of which a context has one instance, whoever imports them. */
+const SHARED = {
+  [ROOMS.core]: "mitogen:core",
+  [ROOMS.parent]: "mitogen:parent",
+};
+
 /**
- * Bundles a room. What it takes from core is left to be imported from the one
- * that runs in the child: there is one instance of everything.
+ * Bundles a room. What it takes from another room is left to be imported from
+ * the one that runs in the child: there is one instance of everything.
  */
 async function bundle(entry: string, folder: string): Promise<string> {
-  const isCore = entry === ROOMS.core;
   for (const file of await inputs()) {
-    const text = await Deno.readTextFile(join(ROOT, file));
+    let text = await Deno.readTextFile(join(ROOT, file));
     const to = join(folder, file);
     await Deno.mkdir(dirname(to), { recursive: true });
-    const core = relative(dirname(file), ROOMS.core);
-    const specifier = core.startsWith(".") ? core : `./${core}`;
-    await Deno.writeTextFile(
-      to,
-      isCore ? text : text.replaceAll(`"${specifier}"`, '"mitogen:core"'),
-    );
+    for (const [room, url] of Object.entries(SHARED)) {
+      if (file.startsWith(`${dirname(room)}/`)) continue;
+      const path = relative(dirname(file), room);
+      const specifier = path.startsWith(".") ? path : `./${path}`;
+      text = text.replaceAll(`"${specifier}"`, `"${url}"`);
+    }
+    await Deno.writeTextFile(to, text);
   }
   const output = join(folder, "out.js");
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
@@ -68,7 +76,7 @@ async function bundle(entry: string, folder: string): Promise<string> {
       "--minify",
       "--no-lock",
       "--platform=deno",
-      "--external=mitogen:core",
+      ...Object.values(SHARED).map((url) => `--external=${url}`),
       "--output",
       output,
       join(folder, entry),
@@ -87,7 +95,7 @@ async function bundle(entry: string, folder: string): Promise<string> {
 /** The generated file as it should be now. */
 async function generate(): Promise<string> {
   const lines = [
-    "// Made by `deno task pack` from core/ and parent/. Do not edit.",
+    "// Made by `deno task pack` from core/, parent/ and fakessh/. Do not edit.",
     `export const hash = "${await inputHash()}";`,
   ];
   for (const [name, entry] of Object.entries(ROOMS)) {

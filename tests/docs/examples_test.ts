@@ -5,6 +5,7 @@ const root = new URL("../../", import.meta.url);
 const pages = [
   "README.md",
   "docs/getting-started.md",
+  "docs/fakessh.md",
   "docs/services.md",
   "docs/processes.md",
   "docs/streams.md",
