@@ -13,6 +13,7 @@ import { alive, goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { lines, makeFolder } from "./fixtures/programs.ts";
 import { startSshd } from "./fixtures/sshd.ts";
 import { alone, leave, leaveFor } from "./fixtures/staying.ts";
+import { makeUser } from "./fixtures/users.ts";
 import { openWire } from "./fixtures/wire.ts";
 
 const quiet = { onLog() {} };
@@ -169,19 +170,23 @@ Deno.test({
   },
 });
 
-Deno.test("with nothing left to do it ends by itself, and nobody had to wait", async () => {
-  await using folder = await privateFolder();
-  const file = join(folder.path, "done");
-  const program = join(folder.path, "program.ts");
+/** A program leaves a context to its work; answers what that has written. */
+async function leftToWork(
+  folder: string,
+  open: string,
+): Promise<[reason: string, call: string, aborted: boolean, path: string]> {
+  const file = join(folder, "done");
+  const program = join(folder, "program.ts");
+  const modules = ["../mod.ts", "./fixtures/staying.ts"].map((file) =>
+    JSON.stringify(import.meta.resolve(file))
+  );
   await Deno.writeTextFile(
     program,
     `
-    import { Router } from ${JSON.stringify(import.meta.resolve("../mod.ts"))};
-    import { finish } from ${
-      JSON.stringify(import.meta.resolve("./fixtures/staying.ts"))
-    };
-    await using router = new Router();
-    const context = await router.local();
+    import { Router } from ${modules[0]};
+    import { finish } from ${modules[1]};
+    await using router = new Router({ onLog() {} });
+    const context = await router.${open};
     console.log(await context.call(finish, ${JSON.stringify(file)}));
     `,
   );
@@ -190,12 +195,37 @@ Deno.test("with nothing left to do it ends by itself, and nobody had to wait", a
   }).output();
   assert(success, new TextDecoder().decode(stderr));
   await goneWithin(Number(new TextDecoder().decode(stdout)), 3000);
-  assertEquals(JSON.parse(await Deno.readTextFile(file)), [
+  return JSON.parse(await Deno.readTextFile(file));
+}
+
+Deno.test("with nothing left to do it ends by itself, and nobody had to wait", async () => {
+  await using _ = await noLeaks();
+  await using folder = await privateFolder();
+  assertEquals(await leftToWork(folder.path, "local()"), [
     "detached",
     "DisconnectedError",
     false,
     "master/local.1",
   ]);
+});
+
+Deno.test({
+  name: "another user's context outlives its master too",
+  ignore,
+  async fn() {
+    await using _ = await noLeaks();
+    await using user = await makeUser("mitogen-detach", "/bin/sh");
+    await using folder = await makeFolder();
+    // Where that user may write.
+    await Deno.chmod(folder.path, 0o777);
+    const open = `sudo({ username: "${user.name}" })`;
+    assertEquals(await leftToWork(folder.path, open), [
+      "detached",
+      "DisconnectedError",
+      false,
+      `master/sudo.${user.name}`,
+    ]);
+  },
 });
 
 Deno.test("until its parent is gone it is part of the tree, and can be shut down", async () => {
