@@ -47,6 +47,8 @@ export const Handle = {
   PING: 122,
   /** The far ends of what others have sent: see `ends.ts`. */
   FLOW: 123,
+  /** What a context without Deno is to be sent, and its pieces. */
+  GET_RUNTIME: 130,
 } as const;
 
 /** `replyTo` of a dead message. */

@@ -9,15 +9,30 @@ import type { Secret } from "./secret.ts";
 /** What a context may do: `inherit` is as much as the caller itself may. */
 export type Permissions = "inherit" | "none" | Deno.PermissionOptionsObject;
 
-/** Where the runtime of a context comes from. */
+/** Where the runtime of a context comes from. See docs/runtime.md. */
 export interface DenoOptions {
-  /** Path of the `deno` to start there. Default: the first stage looks for one. */
+  /**
+   * Path of the `deno` to start there; nothing else is tried then. Default: the
+   * first stage looks in `PATH`, in `~/.deno/bin` and in its own cache.
+   */
   path?: string;
-  /** Version to ask for. Default: the caller's own. */
+  /**
+   * The version that it must be, such as `"2.9.6"`. Default: one that is found
+   * must be 2.9 or newer, and what is sent is of the master's own version.
+   */
   version?: string;
-  /** Whether the runtime is sent where there is none. @default {"auto"} */
+  /**
+   * Whether the runtime is sent: `auto` where none is found, `never`, or
+   * `always`, whatever else is installed there.
+   *
+   * @default {"auto"}
+   */
   ship?: "auto" | "never" | "always";
-  /** Where a runtime that was sent is kept; `null` keeps none. */
+  /**
+   * Directory on the other side that what was sent is kept below; `null` keeps
+   * nothing: the file is deleted when the context has started. Default: the
+   * user's cache directory, or else one below /var/tmp or /tmp.
+   */
   cacheDir?: string | null;
 }
 
@@ -29,7 +44,12 @@ export interface ConnectOptions {
   name?: string;
   /** Gives up, with kind `cancelled`. */
   signal?: AbortSignal;
-  /** Milliseconds until it gives up, with kind `timeout`. @default {30_000} */
+  /**
+   * Milliseconds until it gives up, with kind `timeout`. They begin anew with
+   * every piece of a runtime that is sent.
+   *
+   * @default {30_000}
+   */
   connectTimeout?: number;
   /** What the new context may do. @default {"inherit"} */
   permissions?: Permissions;
@@ -292,9 +312,13 @@ export interface Progress {
   /** Path of the context that is being made. */
   path: string;
   /** What is happening. */
-  step: "start" | "transport" | "boot" | "ready" | "failed";
+  step: "start" | "transport" | "boot" | "runtime" | "ready" | "failed";
   /** One sentence, where there is more to say. */
   message?: string;
+  /** Bytes of the runtime that were sent, with step `runtime`. */
+  done?: number;
+  /** Bytes of the runtime as it is sent, with step `runtime`. */
+  total?: number;
 }
 
 /** The ways in and what each takes. */

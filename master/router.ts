@@ -1,5 +1,7 @@
 import {
+  type Context,
   type LogRecord,
+  type Methods,
   type ParentRoom,
   type Progress,
   Router as CoreRouter,
@@ -10,6 +12,7 @@ import { Functions } from "./functions.ts";
 import { printRecord } from "./log_sink.ts";
 import { corePack } from "./pack.ts";
 import { Responder } from "./responder.ts";
+import { MasterRuntimes } from "./runtimes.ts";
 
 /** How the user's router is set up. */
 export interface RouterOptions {
@@ -45,6 +48,8 @@ export class Router extends CoreRouter {
   /** Every step of opening a context is told here. */
   override readonly onProgress: ((progress: Progress) => void) | undefined;
 
+  readonly #runtimes = new MasterRuntimes();
+
   /** Makes the root of a new tree. Nothing is started yet. */
   constructor(options: RouterOptions = {}) {
     super({
@@ -63,7 +68,18 @@ export class Router extends CoreRouter {
     this.core = corePack();
     this.functions = new Functions(new Responder());
     new LogSink(this);
-    Parent.of(this);
+    Parent.of(this).runtimes.source = this.#runtimes;
+  }
+
+  /** Opens a context by the name of its method. */
+  override open<M extends keyof Methods>(
+    method: M,
+    options: Methods[M],
+  ): Promise<Context> {
+    // A version that is asked for here is one that contexts may have.
+    const version = "deno" in options ? options.deno?.version : undefined;
+    if (version !== undefined) this.#runtimes.allow(version);
+    return super.open(method, options);
   }
 
   /** The parent room, which is here already. */

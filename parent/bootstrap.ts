@@ -1,9 +1,12 @@
 import { concat } from "../core/mod.ts";
-import { NO_RUNTIME, READY, READY_FOR_CORE } from "./first_stage.ts";
+import { READY, READY_FOR_CORE } from "./first_stage.ts";
 import type { Tail } from "./tail.ts";
 
 /** Noise on the way to a marker that is kept in memory. */
 const MAX_NOISE = 64 * 1024;
+
+/** What a first stage without Deno says, line by line; see `runtime_script.ts`. */
+const ASKS = /MITO4(\d\d)(?: ([^\n]*))?\n/;
 
 /** What a child is asked for while it boots. */
 export interface BootPipe {
@@ -12,17 +15,6 @@ export interface BootPipe {
   write(chunk: Uint8Array): Promise<void>;
   /** Gives back bytes that belong to the frames. */
   unread(bytes: Uint8Array): void;
-}
-
-/** The child has no Deno. */
-export class NoRuntimeError extends Error {
-  /** What `uname -sm` says there. */
-  readonly platform: string;
-
-  constructor(platform: string) {
-    super(`there is no usable Deno on that machine (${platform})`);
-    this.platform = platform;
-  }
 }
 
 /** The child ended before it was ready. */
@@ -45,13 +37,18 @@ export class BootEofError extends Error {
  *
  * @param eager whether nothing but our own program reads the pipe, so that
  *   there is no need to wait for the first marker
+ * @param answer called when a first stage without Deno asks for something
  */
 export async function bootstrap(
   pipe: BootPipe,
   preamble: Uint8Array,
-  options: { eager: boolean; tail: Tail },
+  options: {
+    eager: boolean;
+    tail: Tail;
+    answer: (code: string, text: string) => Promise<void>;
+  },
 ): Promise<void> {
-  const { eager, tail } = options;
+  const { eager, tail, answer } = options;
   let sent: Promise<void> | undefined;
   const send = () => sent ??= pipe.write(preamble);
   if (eager) void send();
@@ -60,6 +57,13 @@ export async function bootstrap(
   for (;;) {
     const text = latin1(bytes);
     const first = begun ? -1 : text.indexOf(READY_FOR_CORE);
+    const asks = begun ? null : text.match(ASKS);
+    if (asks && (first < 0 || asks.index! < first)) {
+      note(tail, text.slice(0, asks.index));
+      bytes = bytes.subarray(asks.index! + asks[0].length);
+      await answer(asks[1]!, asks[2] ?? "");
+      continue;
+    }
     if (first >= 0) {
       begun = true;
       note(tail, text.slice(0, first));
@@ -74,9 +78,6 @@ export async function bootstrap(
         pipe.unread(bytes.subarray(ready + READY.length));
         return;
       }
-    } else {
-      const none = text.match(new RegExp(`${NO_RUNTIME}(.*)\n`));
-      if (none) throw new NoRuntimeError(none[1]!);
     }
     if (bytes.length > MAX_NOISE) {
       // Only its end can be the beginning of a marker.

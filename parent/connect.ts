@@ -7,8 +7,10 @@ import {
   DisconnectedError,
   errorMessage,
   type Methods,
+  type Progress,
   registerLibrary,
   type Router,
+  Sender,
 } from "../core/mod.ts";
 import { through } from "./containers.ts";
 import { buildah } from "./methods/buildah.ts";
@@ -65,15 +67,24 @@ export interface Attempt {
   id: number;
   /** Fires when the caller gives up or the time is over. */
   signal: AbortSignal;
+  /** Says that there is progress: the time begins anew. */
+  alive: () => void;
+  /** Takes the steps, where somebody watches. */
+  onProgress: ((progress: Progress) => void) | undefined;
 }
 
 const DEFAULT_TIMEOUT = 30_000;
 
-/** Opens a context, here or by way of another one. */
+/**
+ * Opens a context, here or by way of another one.
+ *
+ * @param onProgress takes the steps. Default: that of the router
+ */
 export async function connect<M extends keyof Methods>(
   router: Router,
   method: M,
   options: Methods[M],
+  onProgress: Attempt["onProgress"] = router.onProgress,
 ): Promise<Context> {
   if (!Object.hasOwn(METHODS, method)) {
     throw new TypeError(
@@ -83,8 +94,11 @@ export async function connect<M extends keyof Methods>(
     );
   }
   const { via, ...rest } = options as Methods[M] & ConnectOptions;
+  onProgress &&= guarded(router, onProgress);
   if (via && via.id !== router.id) {
-    return await connectVia(router, via, method, rest as Methods[M]);
+    using watch = onProgress && watchBelow(via, onProgress);
+    const sender = watch?.sender;
+    return await connectVia(router, via, method, rest as Methods[M], sender);
   }
   const timeout = options.connectTimeout ?? DEFAULT_TIMEOUT;
   const given = (options as ConnectOptions).signal;
@@ -98,12 +112,20 @@ export async function connect<M extends keyof Methods>(
     );
   if (given?.aborted) abort();
   given?.addEventListener("abort", abort);
-  const timer = setTimeout(() =>
-    controller.abort(
-      new ConnectError(`Cannot connect: not ready after ${timeout} ms`, {
-        kind: "timeout",
-      }),
-    ), timeout);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let over = false;
+  const alive = () => {
+    clearTimeout(timer);
+    // What was on its way when it ended may still arrive.
+    if (over) return;
+    timer = setTimeout(() =>
+      controller.abort(
+        new ConnectError(`Cannot connect: not ready after ${timeout} ms`, {
+          kind: "timeout",
+        }),
+      ), timeout);
+  };
+  alive();
   const { signal } = controller;
   try {
     signal.throwIfAborted();
@@ -111,12 +133,56 @@ export async function connect<M extends keyof Methods>(
     return await parent.attempt(controller, async () => {
       const id = await parent.ids.one();
       signal.throwIfAborted();
-      return await METHODS[method]({ parent, id, signal }, options);
+      const attempt: Attempt = { parent, id, signal, alive, onProgress };
+      return await METHODS[method](attempt, options);
     });
   } finally {
+    over = true;
     clearTimeout(timer);
     given?.removeEventListener("abort", abort);
   }
+}
+
+/** Whoever watches does not get to break what is watched. */
+function guarded(
+  router: Router,
+  onProgress: (progress: Progress) => void,
+): (progress: Progress) => void {
+  return (progress) => {
+    try {
+      onProgress(progress);
+    } catch (error) {
+      router.log("error", `onProgress failed: ${errorMessage(error)}`);
+    }
+  };
+}
+
+/** Bytes of a step as it comes from below. */
+const MAX_STEP = 4096;
+
+/** Where a context below tells of its steps; only of such as it may take. */
+function watchBelow(
+  via: Context,
+  onProgress: (progress: Progress) => void,
+): Disposable & { sender: Sender<Progress> } {
+  const { router } = via;
+  const handle = router.addHandler((message) => {
+    if (message.isDead) return;
+    const { path, step, message: text, done, total } = message
+      .decode() as Progress;
+    if (typeof path !== "string" || !path.startsWith(`${via.path}/`)) return;
+    onProgress({
+      path,
+      step,
+      ...(typeof text === "string" ? { message: text } : {}),
+      ...(typeof done === "number" ? { done } : {}),
+      ...(typeof total === "number" ? { total } : {}),
+    });
+  }, { respondent: via, maxSize: MAX_STEP });
+  return {
+    sender: new Sender<Progress>(router.myself(), handle),
+    [Symbol.dispose]: () => router.deleteHandler(handle),
+  };
 }
 
 async function connectVia<M extends keyof Methods>(
@@ -124,6 +190,7 @@ async function connectVia<M extends keyof Methods>(
   via: Context,
   method: M,
   options: Methods[M],
+  watch: Sender<Progress> | undefined,
 ): Promise<Context> {
   const { signal, ...own } = options as Methods[M] & ConnectOptions;
   using questions = lend(router, via, own);
@@ -132,9 +199,14 @@ async function connectVia<M extends keyof Methods>(
     signal,
     () =>
       via.with(signal ? { signal } : {}).call(
-        connectHere as (method: M, options: Methods[M]) => Promise<number>,
+        connectHere as (
+          method: M,
+          options: Methods[M],
+          watch?: Sender<Progress>,
+        ) => Promise<number>,
         method,
         questions.options as Methods[M],
+        watch,
       ),
   );
   // Its route came over the same links ahead of this answer.
@@ -172,12 +244,15 @@ export async function viaErrors<T>(
 export async function connectHere<M extends keyof Methods>(
   method: M,
   options: Methods[M],
+  watch?: Sender<Progress>,
 ): Promise<number> {
   const { router, signal } = current();
-  const context = await connect(router, method, {
-    ...borrow(router, options),
-    signal,
-  });
+  const context = await connect(
+    router,
+    method,
+    { ...borrow(router, options), signal },
+    watch && ((progress) => watch.send(progress)),
+  );
   return context.id;
 }
 

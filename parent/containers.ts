@@ -96,7 +96,7 @@ export function script(options: ConnectOptions): string {
   const { deno, cwd, env, permissions } = options;
   return firstStage({
     flags: permissionFlags(resolvePermissions(permissions)),
-    ...(deno?.path === undefined ? {} : { path: deno.path }),
+    deno,
     ...(cwd === undefined ? {} : { cwd }),
     ...(env === undefined ? {} : { env }),
   });

@@ -12,9 +12,11 @@
  *   <------------------------------------- MITO001   (frames from now on)
  * ```
  *
+ * Where there is no Deno, the shell asks for what to do: see `runtime_script.ts`.
+ *
  * @module
  */
-import type { ChildConfig } from "../core/mod.ts";
+import type { ChildConfig, DenoOptions } from "../core/mod.ts";
 import { quote, quoteForLogin } from "./quote.ts";
 
 /** The child waits for the preamble. */
@@ -22,7 +24,7 @@ export const READY_FOR_CORE = "MITO000\n";
 /** The child speaks frames from here on. */
 export const READY = "MITO001\n";
 /** There is no Deno; what the machine is follows on the same line. */
-export const NO_RUNTIME = "MITO404 ";
+export const NO_RUNTIME = "MITO404";
 
 /** Where the JavaScript is inflated and made importable; shared with Workers. */
 const LOAD = `
@@ -42,7 +44,7 @@ v=new DataView(b.buffer);c=v.getUint32(0)+8;w=e=c+v.getUint32(4);if(l<e)return;
 i.off("data",f).off("end",q).pause();
 g(d=b.slice(8,c)).then(m=>{o.write("MITO001%n");m.bootProcess({config:JSON.parse(new TextDecoder().decode(b.slice(c,e))),input:i,output:o,rest:b.slice(e),core:d})})};
 let p=[],l=0,w=8;
-i.on("data",f).on("end",q);o.write("MITO000%n")`;
+i.on("data",f).on("end",q);o.write("MITO000%n");import.meta.url.at(-1)==5&&new S({fd:5,readable:false}).destroy()`;
 
 const WORKER = `${LOAD}
 onmessage=({data:d})=>{onmessage=null;g(d.core).then(m=>{postMessage("MITO001");m.bootWorker({config:d.config,core:d.core,port:globalThis})},e=>{throw e})}`;
@@ -66,10 +68,12 @@ export const WORKER_SOURCE: string = compact(WORKER);
 
 /** What the first stage of a process is made from. */
 export interface FirstStageOptions {
-  /** Path of the Deno to run. Default: the script looks for one. */
+  /** Path of the Deno to run. Default: what `deno` says. */
   path?: string;
   /** Path of a Deno that is tried before others. */
   prefer?: string;
+  /** Which Deno to run. Default: the script looks for one, and asks if there is none. */
+  deno?: DenoOptions | undefined;
   /** The flags that make the context's permissions. */
   flags: string[];
   /** Working directory. */
@@ -82,20 +86,55 @@ export interface FirstStageOptions {
 const FLAGS =
   "-q --no-config --no-lock --no-prompt --no-remote --no-npm --unstable-worker-options";
 
+/** What `deno -V` says of one that is too old for the first stage, and of others. */
+const TOO_OLD = '"deno 2."[0-8].*);;"deno "[2-9]';
+
+/** Looks for a Deno that can be used: one that says that it is. */
+function find(version: string | undefined, prefer: string | undefined): string {
+  const usable = version === undefined
+    ? `${TOO_OLD}*`
+    : quote(`deno ${version}`);
+  const first = prefer === undefined ? "" : `${quote(prefer)} `;
+  return `for d in ${first}"$(command -v deno)" "$HOME/.deno/bin/deno";do case "$("$d" -V 2>/dev/null)" in ${usable})break;;esac;d=;done`;
+}
+
+/** Asks for a Deno, and does what the answer says: it is a line of shell, and sets `d`. */
+const ASK =
+  `[ "$d" ]||{ echo "${NO_RUNTIME} $(uname -sm)">&4;read -r l<&3||exit 1;eval "$l";}`;
+
 /**
- * Looks for a Deno. One installed with npm may be a script around the real
- * program, which would not hand on our descriptors: it is asked for its own path.
+ * One installed with npm may be a script around the real program, which would
+ * not hand on our descriptors: it is asked for its own path.
  */
-const FIND = [
-  '"$(command -v deno)" "$HOME/.deno/bin/deno";do [ -x "$d" ]&&break;d=;done',
-  `[ "$d" ]||{ echo "${NO_RUNTIME}$(uname -sm)">&4;exit 127;}`,
-  'case "$(dd if="$d" bs=1 count=1 2>/dev/null)" in "#")d=$("$d" eval "console.log(Deno.execPath())");;esac',
-].join(";");
+const UNWRAP =
+  'case "$(dd if="$d" bs=1 count=1 2>/dev/null)" in "#")d=$("$d" eval "console.log(Deno.execPath())");;esac';
+
+/**
+ * @throws {TypeError} when it says what no shell could do
+ */
+function checkDeno({ version, cacheDir }: DenoOptions): void {
+  if (version !== undefined && !/^\d+\.\d+\.\d+[\w.+-]*$/.test(version)) {
+    throw new TypeError(
+      `Cannot ask for the version ${
+        JSON.stringify(version)
+      } of Deno: one looks like "2.9.6"`,
+    );
+  }
+  if (typeof cacheDir === "string" && !/^\/[^\n\r\0]*$/.test(cacheDir)) {
+    throw new TypeError(
+      `Cannot keep a runtime in ${
+        JSON.stringify(cacheDir)
+      }: cacheDir is an absolute path without a line break, or null`,
+    );
+  }
+}
 
 /** The script that a POSIX `sh` runs to become a context. */
 export function firstStage(options: FirstStageOptions): string {
-  const { path, prefer, flags, cwd, env } = options;
-  const words = ["run", FLAGS, ...flags.map(quote), `"${PROCESS_URL}"`];
+  const { deno, prefer, flags, cwd, env } = options;
+  const path = options.path ?? deno?.path;
+  if (deno) checkDeno(deno);
+  const words = ["run", FLAGS, ...flags.map(quote)];
   const steps = ["exec 3<&0 4>&1 </dev/null >&2"];
   if (cwd !== undefined) steps.push(`cd ${quote(dashed(cwd))}||exit 1`);
   for (const [name, value] of Object.entries(env ?? {})) {
@@ -106,13 +145,21 @@ export function firstStage(options: FirstStageOptions): string {
     steps.push(
       '[ -d "${DENO_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/deno}" ]||export DENO_DIR=/dev/null/-',
     );
-    const first = prefer === undefined ? "" : `${quote(prefer)} `;
-    steps.push(`for d in ${first}${FIND}`);
+    steps.push(
+      deno?.ship === "always" ? "d=" : find(deno?.version, prefer),
+      // The answer sets `k` to a descriptor when Deno must close it to say that
+      // it has started.
+      "k=",
+      ASK,
+      UNWRAP,
+    );
+    words.push(`"${PROCESS_URL}#$k"`);
   } else {
     steps.push(`d=${quote(path)}`);
+    words.push(`"${PROCESS_URL}"`);
   }
   steps.push(
-    `export DENO_NO_UPDATE_CHECK=1`,
+    "export DENO_NO_UPDATE_CHECK=1",
     `exec "$d" ${words.join(" ")}`,
   );
   return steps.join(";");

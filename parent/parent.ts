@@ -11,6 +11,7 @@ import { Ids, type Range } from "./ids.ts";
 import { ModuleServer } from "./module_server.ts";
 import { isChild, RouteMonitor } from "./route_monitor.ts";
 import { within } from "./within.ts";
+import { Runtimes } from "./runtimes.ts";
 
 /** A neighbour below, as far as its life is concerned. */
 export interface Child {
@@ -40,6 +41,7 @@ export class Parent {
   readonly monitor: RouteMonitor;
   /** What ends with this context, beside its children. */
   readonly closers: Set<() => Promise<void>> = new Set();
+  readonly runtimes: Runtimes;
   readonly #children = new Map<Link, Child>();
   readonly #attempts = new Map<AbortController, Promise<unknown>>();
   readonly #detached = new Set<Link>();
@@ -51,6 +53,7 @@ export class Parent {
     this.router = router;
     this.ids = new Ids(router);
     this.monitor = new RouteMonitor(router, this.ids);
+    this.runtimes = new Runtimes(router);
     new ModuleServer(router);
     router.onShutdown = () => this.shutdown();
     router.addHandler((message, link) => this.#letGo(message, link!), {

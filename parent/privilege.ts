@@ -113,9 +113,10 @@ export function privilegedCommand(
   options: ConnectOptions,
   { ready, prompt, terminal }: PrivilegeWords,
 ): { command: string; args: string[] } {
-  const { path } = options.deno ?? {};
   const first = firstStage({
-    ...(path === undefined ? { prefer: Deno.execPath() } : { path }),
+    deno: options.deno,
+    // The one that runs here is most likely one that runs there.
+    prefer: Deno.execPath(),
     flags: permissionFlags(resolvePermissions(options.permissions)),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),

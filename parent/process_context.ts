@@ -7,13 +7,14 @@ import {
   type Keepalive,
   Link,
 } from "../core/mod.ts";
-import { BootEofError, bootstrap, NoRuntimeError } from "./bootstrap.ts";
+import { BootEofError, bootstrap } from "./bootstrap.ts";
 import type { Attempt } from "./connect.ts";
 import { Refused } from "./dialogue.ts";
 import { preamble } from "./first_stage.ts";
 import type { Parent } from "./parent.ts";
 import { resolvePermissions } from "./permissions.ts";
 import { ProcessChild, type ProcessOptions } from "./process_child.ts";
+import { RuntimeError, RuntimeSupply } from "./runtime_supply.ts";
 
 /** Milliseconds that a program gets to end after its output has. */
 const ENDING = 500;
@@ -81,7 +82,7 @@ export async function connectProcess(
   options: ConnectOptions,
   program: ProcessContextOptions,
 ): Promise<Context> {
-  const { parent, id, signal } = attempt;
+  const { parent, id, signal, onProgress } = attempt;
   const { router } = parent;
   const path = childPath(parent, options.name ?? program.name);
   const alive = keepaliveOf(options);
@@ -92,15 +93,18 @@ export async function connectProcess(
   };
   // The first stage is long and always the same: what matters comes before it.
   const command = [program.command, ...program.args].join(" ").slice(0, 500);
-  const fail = (kind: ConnectErrorKind, message: string, cause?: unknown) =>
-    new ConnectError(`Cannot connect to ${path}: ${message}`, {
+  const fail = (kind: ConnectErrorKind, message: string, cause?: unknown) => {
+    onProgress?.({ path, step: "failed", message });
+    return new ConnectError(`Cannot connect to ${path}: ${message}`, {
       kind,
       command,
       tail: child?.tail.toString() ?? "",
       hop: path,
       ...(cause === undefined ? {} : { cause }),
     });
+  };
 
+  onProgress?.({ path, step: "start" });
   let child: ProcessChild | undefined;
   try {
     // Who may start programs can leave something behind anyway.
@@ -123,11 +127,21 @@ export async function connectProcess(
   signal.addEventListener("abort", stop);
   // Since this way in began, on which it may have asked for something.
   if (signal.aborted) stop();
+  const supply = new RuntimeSupply({
+    source: parent.runtimes.source,
+    deno: options.deno,
+    alive: attempt.alive,
+    ended: () => signal.aborted || child.status !== undefined,
+    onProgress: (progress) => onProgress?.({ path, ...progress }),
+  });
   try {
     await program.begin?.(child);
     await bootstrap(child, preamble(router.core, config), {
       eager: program.eager,
       tail: child.tail,
+      // Whoever has the runtime may be slow: the child's end ends the wait.
+      answer: (code, text) =>
+        Promise.race([supply.answer(code, text, child), child.gone]),
     });
     signal.throwIfAborted();
   } catch (error) {
@@ -142,8 +156,8 @@ export async function connectProcess(
     if (error instanceof Refused) {
       throw fail(error.kind, error.message, error.cause);
     }
-    if (error instanceof NoRuntimeError) {
-      throw fail("runtime", `${error.message}; install Deno there`, error);
+    if (error instanceof RuntimeError) {
+      throw fail("runtime", error.message, error);
     }
     const why = explain(child, program, error as Error);
     throw fail(why.kind, why.message, error);
@@ -151,6 +165,7 @@ export async function connectProcess(
     signal.removeEventListener("abort", stop);
   }
 
+  onProgress?.({ path, step: "ready" });
   const link = new Link(router, child, id);
   const { farewell } = program;
   child.onLine = (message) => {
@@ -201,6 +216,9 @@ function explain(
     ? `it was ended by ${status.signal}`
     : `it exited with code ${status.code}`;
   const message = said ? `${how}: ${said}` : `${how} and said nothing`;
+  if (/Is \/proc mounted/.test(tail)) {
+    return { kind: "runtime", message: "Deno needs /proc to be mounted there" };
+  }
   // An old Deno runs the first stage, but has not what it needs.
   if (/registerHooks|unexpected argument/.test(tail)) {
     return {

@@ -4,6 +4,12 @@ const WIDTH = 1000;
 // deno-lint-ignore no-control-regex
 const CONTROL = /\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]/g;
 
+/** A line that the other end printed, fit to be shown to a person. */
+export function clean(line: string): string {
+  // It may hold orders for the terminal.
+  return line.slice(0, WIDTH).replace(CONTROL, "");
+}
+
 /** The last lines that somebody printed, fit to be shown to a person. */
 export class Tail {
   #lines: string[] = [];
@@ -17,8 +23,7 @@ export class Tail {
 
   /** Adds a line. */
   push(line: string): void {
-    // What the other end prints may hold orders for the terminal.
-    this.#lines.push(line.slice(0, WIDTH).replace(CONTROL, ""));
+    this.#lines.push(clean(line));
     if (this.#lines.length > LINES) this.#lines.shift();
   }
 

@@ -289,14 +289,14 @@ Deno.test("a machine without Deno says what it is, and is a runtime error", asyn
       `#!/bin/sh\nfor last; do :; done\nmkdir -p ${folder.path}/bin\nfor p in sh uname dd; do ln -sf "$(command -v $p)" ${folder.path}/bin/; done\nPATH=${folder.path}/bin HOME=/nowhere exec sh -c "$last"\n`,
     );
     const error = await refused(
-      router.ssh({ hostname: "bare", sshPath: bare }),
+      router.ssh({ hostname: "bare", sshPath: bare, deno: { ship: "never" } }),
       "runtime",
     );
     assertMatch(error.message, /Linux/);
     return;
   }
   const error = await refused(
-    router.ssh({ hostname: "bare", sshPath }),
+    router.ssh({ hostname: "bare", sshPath, deno: { ship: "never" } }),
     "runtime",
   );
   assertMatch(error.message, /Linux/);
@@ -313,6 +313,9 @@ Deno.test("what ssh would misread is refused before it runs", async () => {
       { hostname: "ok", env: { "A=B": "x" } },
       { hostname: "ok", env: { A: "line\nbreak" } },
       { hostname: "ok", name: "../up" },
+      { hostname: "ok", deno: { cacheDir: "~/.cache" } },
+      { hostname: "ok", deno: { cacheDir: "/a\nb" } },
+      { hostname: "ok", deno: { version: "2.9.6;reboot" } },
       { hostname: "ok", permissions: { read: ["/a,b"] } },
       { hostname: "ok", permissions: { everything: true } as never },
     ]

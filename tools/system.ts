@@ -26,6 +26,7 @@ const NEEDED: Record<string, string> = {
   busybox: "busybox-static",
   unshare: "util-linux",
   nsenter: "util-linux",
+  mount: "mount",
 };
 
 /** Whether there is such a program. */

@@ -31,6 +31,12 @@ async function openHop(
   if (ask && method === "ssh") {
     all.onPrompt = ({ text }: Prompt) => ask(`${spec}: ${text}`);
   }
+  if (
+    Deno.build.standalone && !via && (ASKING.has(method) || method === "local")
+  ) {
+    // There may be no other Deno on this machine: see `runtime.ts`.
+    all.deno ??= { path: Deno.execPath() };
+  }
   return await router.open(method, all as Methods[typeof method]);
 }
 

@@ -9,8 +9,11 @@ export function connectLocal(
   attempt: Attempt,
   options: LocalOptions,
 ): Promise<Context> {
+  const { deno } = options;
+  const path = ownPath(options);
   const script = firstStage({
-    path: options.deno?.path ?? Deno.execPath(),
+    ...(path === undefined ? {} : { path }),
+    deno,
     flags: permissionFlags(resolvePermissions(options.permissions)),
   });
   return connectProcess(attempt, options, {
@@ -19,6 +22,20 @@ export function connectLocal(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
     name: attempt.parent.serial("local"),
-    eager: true,
+    eager: (path ?? deno?.path) !== undefined,
   });
+}
+
+/** The Deno that this process runs on, unless another is asked for. */
+function ownPath({ deno }: LocalOptions): string | undefined {
+  if (deno?.path !== undefined) return deno.path;
+  // What a compiled program runs on is the program.
+  if (deno?.ship === "always" || Deno.build.standalone) return undefined;
+  if (deno?.version !== undefined && deno.version !== Deno.version.deno) {
+    return undefined;
+  }
+  const path = Deno.execPath();
+  // What Linux says of an executable that was deleted, as `cacheDir: null` does.
+  // It can be run as long as this process does.
+  return path.endsWith(" (deleted)") ? `/proc/${Deno.pid}/exe` : path;
 }

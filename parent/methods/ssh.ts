@@ -23,7 +23,7 @@ export async function connectSsh(
 ): Promise<Context> {
   const args = sshArgs(options);
   const command = loginCommand({
-    ...(options.deno?.path === undefined ? {} : { path: options.deno.path }),
+    deno: options.deno,
     flags: permissionFlags(resolvePermissions(options.permissions)),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
