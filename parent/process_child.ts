@@ -131,7 +131,8 @@ export class ProcessChild implements Child, Transport {
     const done = await within(printed, GRACE);
     splitter.flush();
     if (!done) await reader.cancel().catch(() => {});
-    await this.#writer.abort().catch(() => {});
+    // What is being written may stay so, for the same reason.
+    await within(this.#writer.abort().catch(() => {}), GRACE);
   }
 
   /** The next bytes; `null` at the end. */

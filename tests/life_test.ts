@@ -173,6 +173,28 @@ Deno.test("a program that holds the pipes open does not hide the end of its cont
   Deno.kill(pid, "SIGKILL");
 });
 
+Deno.test("what is being written to a dead context does not hold up the shutdown", async () => {
+  await using _ = await noLeaks();
+  const router = new Router(quiet);
+  const context = await router.local();
+  // It has the other end of the pipe, and does not read it.
+  const holder = await context.call(() =>
+    new Deno.Command("setsid", { args: ["sleep", "1000"] }).spawn().pid
+  );
+  const pid = await context.call(() => Deno.pid);
+  Deno.kill(pid, "SIGSTOP");
+  for (let i = 0; i < 10; i++) {
+    context.callNoReply(decodeURI, "x".repeat(50_000));
+  }
+  await new Promise((resolve) => setTimeout(resolve));
+  Deno.kill(pid, "SIGKILL");
+  await context.closed;
+  await router.shutdown();
+  assert(alive(holder));
+  Deno.kill(holder, "SIGKILL");
+  await goneWithin(holder, 1000);
+});
+
 Deno.test("shutdown of the router fails all calls and may be asked for twice", async () => {
   await using _ = await noLeaks();
   const router = new Router(quiet);
