@@ -29,7 +29,7 @@ export interface ChildHost {
 }
 
 /** Waits, but no longer than so many milliseconds. */
-async function atMost(milliseconds: number, work: Promise<void>) {
+async function atMost(milliseconds: number, work: Promise<unknown>) {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, milliseconds);
@@ -63,7 +63,8 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
     try {
       await router.shutdown();
       // Answers that are under way are still of use to whoever waits for them.
-      await atMost(timeout / 2, router.lanes.drained());
+      const { ending, lanes } = router;
+      await atMost(timeout / 2, Promise.all([lanes.drained(), ...ending]));
       await link.flushed();
     } finally {
       host.exit(code);

@@ -89,6 +89,9 @@ export class Router extends WaysIn {
   /** Ends what the parent room has begun. */
   onShutdown: (() => Promise<void>) | undefined;
 
+  /** What is to end before this context does, which waits for it for a while. */
+  readonly ending: Set<Promise<unknown>> = new Set();
+
   readonly #routes = new Map<number, Link>();
   readonly #links = new Set<Link>();
   readonly #contexts: Contexts = new Contexts(this);

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { fileURLToPath } from "node:url";
 import {
   current,
   registerLibrary,
@@ -129,6 +130,10 @@ function plain(options: RemoteCommandOptions): Partial<Deno.CommandOptions> {
   );
 }
 
+function pathOf(command: string | URL): string {
+  return command instanceof URL ? fileURLToPath(command) : command;
+}
+
 /**
  * Starts a process.
  *
@@ -140,7 +145,7 @@ export async function startProcess(
 ): Promise<Started> {
   const { stdin = "null", stdout = "piped", stderr = "piped", pty } = options;
   const setup = pty
-    ? inTerminal(String(command), options, pty === true ? {} : pty)
+    ? inTerminal(pathOf(command), options, pty === true ? {} : pty)
     : { command, args: options.args ?? [], env: options.env };
   // Ahead of the process, so that there is no moment without it.
   watchdog.start();
@@ -162,9 +167,12 @@ export async function startProcess(
     throw error;
   }
   const { process } = child;
-  child.obey(current().signal);
+  const { router, signal } = current();
+  child.obey(signal);
   if (options.signal) child.obey(options.signal);
-  if (pty) child.enter(await openTerminal(process));
+  router.ending.add(child.status);
+  void child.status.then(() => router.ending.delete(child.status));
+  if (pty) child.enter(await openTerminal(process, () => child.end()));
   const input = stdin === "null" ? undefined : inputOf(child);
   if (typeof stdin === "object") void feed(child, stdin, input!);
   return {

@@ -142,9 +142,9 @@ class Spawned implements RemoteProcess {
       const decoder = new TextDecoder();
       for await (const chunk of this.stdout) {
         output.push(chunk);
-        const lines = (rest + decoder.decode(chunk, { stream: true })).split(
-          "\n",
-        );
+        const lines = decoder.decode(chunk, { stream: true }).split("\n");
+        // What was there already is not searched again.
+        lines[0] = rest + lines[0];
         rest = lines.pop()!;
         yield* lines;
       }

@@ -75,10 +75,12 @@ const MAX_LINE = 1024;
 /**
  * Reads the first line, which is not of the program.
  *
+ * @param end ends what runs there without a terminal
  * @throws {Error} when there is no terminal
  */
 export async function openTerminal(
   { stdout, stderr }: Deno.ChildProcess,
+  end: () => void,
 ): Promise<Terminal> {
   const reader = stdout.getReader();
   let text = "";
@@ -94,8 +96,10 @@ export async function openTerminal(
   }
   const found = /(\/dev\/[\w/.-]+) (\d+)\r?\n$/.exec(text);
   if (!found) {
+    end();
     await reader.cancel();
-    const said = (await new Response(stderr).text()).trim() || text.trim();
+    const errors = await new Response(stderr).text();
+    const said = text.trim() || errors.trim();
     throw new Error(`Cannot make a terminal: ${said.slice(0, 500)}`);
   }
   void stderr.cancel();

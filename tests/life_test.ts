@@ -195,6 +195,21 @@ Deno.test("what is being written to a dead context does not hold up the shutdown
   await goneWithin(holder, 1000);
 });
 
+Deno.test("the end of a context leaves what it ran time for its own", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const file = await Deno.makeTempFile();
+  const script =
+    'trap "sleep 0.1; echo bye >$1; exit" TERM; echo up; while :; do sleep 0.01; done';
+  const args = ["-c", script, "sh", file];
+  const process = await context.spawn("sh", { args });
+  await process.stdout.getReader().read();
+  await context.shutdown();
+  assertEquals(await Deno.readTextFile(file), "bye\n");
+  await Deno.remove(file);
+});
+
 Deno.test("shutdown of the router fails all calls and may be asked for twice", async () => {
   await using _ = await noLeaks();
   const router = new Router(quiet);

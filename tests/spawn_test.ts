@@ -3,6 +3,7 @@ import {
   assert,
   assertEquals,
   assertInstanceOf,
+  assertLess,
   assertMatch,
   assertRejects,
   assertThrows,
@@ -350,6 +351,44 @@ Deno.test("what a killed context ran does not outlive it", async () => {
   Deno.kill(await context.call(() => Deno.pid), "SIGKILL");
   await assertRejects(() => process.status, DisconnectedError);
   await Promise.all([goneWithin(pid, 1000), goneWithin(process.pid, 1000)]);
+});
+
+Deno.test("a terminal that cannot be made is said at once", async () => {
+  await using _leaks = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const context = await router.local();
+  const PATH = await Deno.makeTempDir();
+  for (const name of ["script", "sh", "sleep", "tty"]) {
+    await Deno.symlink(`/usr/bin/${name}`, `${PATH}/${name}`);
+  }
+  const options = { args: ["1000"], pty: true, env: { PATH } };
+  const error = await assertRejects(
+    () => context.spawn("sleep", options),
+    CallError,
+    "Cannot make a terminal",
+  );
+  assertMatch(error.message, /stty.*not found/);
+  await Deno.remove(PATH, { recursive: true });
+});
+
+Deno.test("a program that is named by a URL may have a terminal", async () => {
+  await using router = new Router({ onLog() {} });
+  const context = await router.local();
+  const program = new URL("file:///bin/echo");
+  const process = await context.spawn(program, { args: ["hi"], pty: true });
+  assertEquals(await process.text(), "hi\r\n");
+});
+
+Deno.test("a long line is read once", async () => {
+  await using router = new Router({ onLog() {} });
+  const context = await router.local();
+  const size = 40 * 1024 * 1024;
+  const args = ["-c", String(size), "/dev/zero"];
+  const process = await context.spawn("head", { args });
+  const begin = performance.now();
+  const lines = await Array.fromAsync(process.lines());
+  assertEquals(lines.map(({ length }) => length), [size]);
+  assertLess(performance.now() - begin, 15_000);
 });
 
 Deno.test("what is not piped is logged", async () => {
