@@ -84,7 +84,10 @@ export class ReadableSink extends Sink {
         const step = this.in.next();
         return step instanceof Promise ? step.then(give) : give(step);
       },
-      cancel: (reason) => this.release(reason),
+      cancel: (reason) => {
+        this.release(reason);
+        this.in.discard();
+      },
     }, { highWaterMark: 0 });
   }
 }
@@ -133,11 +136,12 @@ export class IterableSink extends Sink {
   /** Resolves when the other side has run what it does at the end. */
   async #close(reason: unknown): Promise<void> {
     this.#closing = true;
-    if (this.over) return;
-    this.refuse(
-      reason ?? new DOMException("the reader has left", "AbortError"),
-    );
-    await new Promise<void>((resolve) => this.whenOver(resolve));
+    if (!this.over) {
+      this.refuse(
+        reason ?? new DOMException("the reader has left", "AbortError"),
+      );
+      await new Promise<void>((resolve) => this.whenOver(resolve));
+    }
     this.in.discard();
   }
 }

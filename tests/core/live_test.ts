@@ -1,5 +1,6 @@
 /** What is live, between contexts of one process. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { CodecError } from "../../core/mod.ts";
 import { CallChain, Receiver, Router, Sender } from "../../mod.ts";
 import { openPair, type Pair } from "../fixtures/pair.ts";
 
@@ -138,4 +139,24 @@ Deno.test("what is live and nobody takes ends where it comes from", async () => 
   assertEquals(await chain.call(Math.max, 1, 2), 2);
   await context.ping();
   assertEquals([router.ends.size, child.ends.size], [0, 0]);
+});
+
+Deno.test("what is left unread makes room at once, though all of it had arrived", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context } = await openPair(router);
+  function* three() {
+    yield* ["a", "b", "c"];
+  }
+  const budget = router.ends.budgetOf(context.id);
+  const all = 40 * 1024 * 1024;
+  const iterator = await context.call(three);
+  await iterator.next();
+  const stream = await context.call(() => ReadableStream.from(["a", "b"]));
+  while (router.ends.size > 0) await context.ping();
+  assertThrows(() => budget.take(all), CodecError);
+  iterator.return();
+  await stream.cancel();
+  await context.ping();
+  budget.take(all);
+  budget.take(-all);
 });
