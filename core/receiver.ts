@@ -18,13 +18,16 @@ export interface ReceiverOptions {
   /** Whether an earlier handler of the same handle is replaced. @default {false} */
   overwrite?: boolean;
   /**
-   * Bytes that may wait to be taken. A sender that goes past them ends the
+   * Bytes that may wait to be taken; each value counts 256 more. A sender that goes past them ends the
    * receiver: nothing slows it down, and memory is finite.
    *
    * @default {67_108_864}
    */
   maxQueued?: number;
 }
+
+/** About the bytes of memory of a value that waits, beside its own. */
+const VALUE_COST = 256;
 
 /** How long to wait. */
 export interface WaitOptions {
@@ -97,7 +100,7 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
     message.readLive();
     const waiter = this.#waiters.shift();
     if (waiter) return waiter.resolve(message);
-    this.#queued += message.size;
+    this.#queued += message.size + VALUE_COST;
     if (this.#queued > this.#maxQueued) {
       this.#router.deleteHandler(this.handle);
       this.#finish(
@@ -127,7 +130,7 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
   getMessage(options: WaitOptions = {}): Promise<Message> {
     const message = this.#queue.shift();
     if (message) {
-      this.#queued -= message.size;
+      this.#queued -= message.size + VALUE_COST;
       return Promise.resolve(message);
     }
     if (this.#end) return Promise.reject(this.#end);

@@ -58,6 +58,15 @@ Deno.test("a receiver that nobody reads is bounded", async () => {
   );
 });
 
+Deno.test("values without bytes fill a receiver as well", async () => {
+  await using router = new Router(quiet);
+  using receiver = new Receiver<null>(router, { maxQueued: 10_000 });
+  const sender = receiver.toSender();
+  for (let i = 0; i < 45; i++) sender.send(null);
+  await assertRejects(() => Array.fromAsync(receiver), ChannelError);
+  assertEquals(receiver.size, 0);
+});
+
 Deno.test("a lost respondent ends the iteration with an error", async () => {
   await using router = new Router(quiet);
   const { context } = await openPair(router);
