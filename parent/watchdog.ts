@@ -23,6 +23,8 @@ const utf8 = new TextEncoder();
 /** Process groups that must not outlive this context. */
 export class Watchdog {
   readonly #groups = new Set<number>();
+  /** Those of them whose leader has ended, and others had not. */
+  readonly #left = new Set<number>();
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
   #gone: Promise<unknown> = Promise.resolve();
 
@@ -57,19 +59,32 @@ export class Watchdog {
 
   /** Watches a process group. */
   add(group: number): void {
+    // One of the same number is gone, or this could not be its.
+    this.#left.delete(group);
+    this.sweep();
     this.#groups.add(group);
     this.#say(`+ ${group}\n`);
   }
 
   /** Forgets a group whose leader has ended, unless others are in it. */
   remove(group: number): void {
-    if (groupLives(group)) return;
-    this.#groups.delete(group);
-    this.#say(`- ${group}\n`);
+    this.#left.add(group);
+    this.sweep();
+  }
+
+  /** Forgets the groups that are gone by now: their numbers come round. */
+  sweep(): void {
+    for (const group of this.#left) {
+      if (groupLives(group)) continue;
+      this.#left.delete(group);
+      this.#groups.delete(group);
+      this.#say(`- ${group}\n`);
+    }
   }
 
   /** Ends, if nothing is left to be watched. */
   async rest(): Promise<void> {
+    this.sweep();
     if (this.#groups.size > 0) return;
     const writer = this.#writer;
     this.#writer = undefined;

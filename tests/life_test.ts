@@ -14,6 +14,7 @@ import {
 } from "../mod.ts";
 import { alive, goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { lines } from "./fixtures/programs.ts";
+import { Watchdog } from "../parent/watchdog.ts";
 
 const quiet = { onLog() {} };
 
@@ -237,4 +238,35 @@ Deno.test("shutdown of the router ends what is being connected", async () => {
   }
   const late = await assertRejects(() => router.local(), ConnectError);
   assertEquals(late.kind, "cancelled");
+});
+
+Deno.test("a group that outlived its leader is forgotten when it is gone", async () => {
+  await using _ = await noLeaks();
+  // A context has a connection; nothing else waits for the watchdog.
+  const busy = setInterval(() => {}, 1000);
+  const watchdog = new Watchdog();
+  watchdog.start();
+  const leader = new Deno.Command("sh", {
+    args: ["-c", "sleep 1000 >/dev/null & echo $!"],
+    stdout: "piped",
+    detached: true,
+  }).spawn();
+  watchdog.add(leader.pid);
+  const { stdout } = await leader.output();
+  const follower = Number(new TextDecoder().decode(stdout));
+  watchdog.remove(leader.pid);
+  // Whatever is left of it is still to be killed with this process.
+  await watchdog.rest();
+  assert(alive(follower));
+  Deno.kill(follower, "SIGKILL");
+  // Until init has seen to it, it still counts.
+  const end = performance.now() + 10_000;
+  const there = () =>
+    Deno.readDirSync("/proc").some(({ name }) => name === String(follower));
+  while (there() && performance.now() < end) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  // Its number may be another's from now on, and nothing is left to watch.
+  await watchdog.rest();
+  clearInterval(busy);
 });
