@@ -1,6 +1,6 @@
 /** Large messages whose other end goes, or says what it likes. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { Handle, Magic, Message, Piece } from "../../core/mod.ts";
+import { concat, Handle, Magic, Message, Piece } from "../../core/mod.ts";
 import { DisconnectedError, Router } from "../../mod.ts";
 import { openPair } from "../fixtures/pair.ts";
 import { openWire, type Wire } from "../fixtures/wire.ts";
@@ -143,4 +143,37 @@ Deno.test("a large message that waits for room goes with a sender that is no nei
   await other.context.closed;
   await child.contextById(0).ping();
   assertEquals(child.ends.size, 1);
+});
+
+Deno.test("what waits on its way does not hold on to the buffer that it was read to", async () => {
+  await using router = new Router({ onLog() {} });
+  const from = await openWire(router);
+  const written: Uint8Array[] = [];
+  const room = Promise.withResolvers<void>();
+  const more = Promise.withResolvers<void>();
+  const to = await openWire(router, (transport) => ({
+    start: (events) => transport.start(events),
+    write(chunk) {
+      written.push(chunk);
+      if (written.length === 2) more.resolve();
+      return room.promise;
+    },
+    close: () => transport.close(),
+  }));
+  const own = { srcId: from.id, authId: from.id };
+  const small = new Message({ ...own, dstId: to.id, handle: 1000 }).pack();
+  const other = new Message({
+    ...own,
+    handle: 99,
+    data: new Uint8Array(60_000),
+  });
+  const parts = [small, other.pack()];
+  const chunk = concat(parts, parts[0]!.length + parts[1]!.length);
+  from.raw(chunk.slice());
+  from.raw(chunk.slice());
+  await settled(from);
+  room.resolve();
+  await more.promise;
+  assertEquals(written.map(({ length }) => length), [26, 26]);
+  assertEquals(written[1]!.buffer.byteLength, 26);
 });

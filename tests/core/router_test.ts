@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import {
   ChannelError,
-  concat,
   type Context,
   DisconnectedError,
   Handle,
@@ -433,39 +432,5 @@ Deno.test("ids and routes that one neighbour may have are bounded", async () => 
   await settled(wire);
   assertEquals(router.contexts().length, 10_001);
   assertEquals(router.routeTo(ids[11_000]!), wire.link);
-  await router.shutdown();
-});
-
-Deno.test("what waits on its way does not hold on to the buffer that it was read to", async () => {
-  const { router } = rig();
-  const from = await openWire(router);
-  const written: Uint8Array[] = [];
-  const room = Promise.withResolvers<void>();
-  const more = Promise.withResolvers<void>();
-  const to = await openWire(router, (transport) => ({
-    start: (events) => transport.start(events),
-    write(chunk) {
-      written.push(chunk);
-      if (written.length === 2) more.resolve();
-      return room.promise;
-    },
-    close: () => transport.close(),
-  }));
-  const own = { srcId: from.id, authId: from.id };
-  const small = new Message({ ...own, dstId: to.id, handle: 1000 }).pack();
-  const other = new Message({
-    ...own,
-    handle: 99,
-    data: new Uint8Array(60_000),
-  });
-  const parts = [small, other.pack()];
-  const chunk = concat(parts, parts[0]!.length + parts[1]!.length);
-  from.raw(chunk.slice());
-  from.raw(chunk.slice());
-  await settled(from);
-  room.resolve();
-  await more.promise;
-  assertEquals(written.map(({ length }) => length), [26, 26]);
-  assertEquals(written[1]!.buffer.byteLength, 26);
   await router.shutdown();
 });
