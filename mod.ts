@@ -37,6 +37,10 @@ export {
   type ConnectErrorKind,
   type ConnectOptions,
   Context,
+  CopyError,
+  type CopyErrorFields,
+  type CopyOptions,
+  type CopyProgress,
   current,
   type DenoOptions,
   type DetachOptions,
@@ -113,6 +117,7 @@ export {
   type WaysIn,
   type WorkerOptions,
 } from "./core/mod.ts";
+export { type Copier, copyToAll } from "./core/copy_to_all.ts";
 export {
   connectUnix,
   type JoinedRouter,

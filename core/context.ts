@@ -10,6 +10,7 @@ import type { CloseReason } from "./errors.ts";
 import { Handle } from "./frame.ts";
 import { exportsOf } from "./dispatcher.ts";
 import { Message } from "./message.ts";
+import type { CopyOptions } from "./options.ts";
 import type { RemoteCommandOptions, RemoteProcess } from "./process.ts";
 import type { Router } from "./router.ts";
 import type { RemoteService, ServiceOptions } from "./service.ts";
@@ -199,6 +200,39 @@ export class Context implements AsyncDisposable {
           : (...args: unknown[]) =>
             invokeService(this, name, method, { ...rest, args }, activate),
     }) as RemoteService<T>;
+  }
+
+  /**
+   * Copies a file, a directory or a stream to a path there, which names the
+   * result. What is there under that name is replaced when all has arrived and
+   * was checked; a directory that is there gets what is copied file by file.
+   *
+   * @throws {CopyError} when something cannot be read or written
+   * @throws {DisconnectedError} when the context is lost
+   */
+  async copyTo(
+    source: string | URL | ReadableStream<Uint8Array>,
+    path: string,
+    options?: CopyOptions,
+  ): Promise<void> {
+    const room = await this.router.parentRoom();
+    await room.copyTo(this, source, path, options);
+  }
+
+  /**
+   * Copies a file or directory from there to a path here, or a file to a
+   * stream. Otherwise like {@linkcode Context.copyTo}.
+   *
+   * @throws {CopyError} when something cannot be read or written
+   * @throws {DisconnectedError} when the context is lost
+   */
+  async copyFrom(
+    path: string,
+    target: string | URL | WritableStream<Uint8Array>,
+    options?: CopyOptions,
+  ): Promise<void> {
+    const room = await this.router.parentRoom();
+    await room.copyFrom(this, path, target, options);
   }
 
   /** The time a message takes there and back, in milliseconds. */

@@ -190,6 +190,50 @@ export class ConnectError extends Error implements ConnectErrorFields {
   }
 }
 
+/** Fields of a {@linkcode CopyError}. */
+export interface CopyErrorFields {
+  /** The file or directory that could not be read or written. */
+  path: string;
+  /** Path of the context in which that is, such as `master/ssh.web1`. */
+  context: string;
+  /** What the system calls the reason, such as `ENOSPC`; empty for others. */
+  code: string;
+}
+
+/**
+ * A file could not be copied. What it was to replace is as it was.
+ *
+ * @example
+ * ```ts
+ * import { CopyError, Router } from "@mitogen/mitogen";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using router = new Router();
+ * const context = await router.local();
+ * try {
+ *   await context.copyTo("/etc/hostname", "/no/such/place");
+ * } catch (error) {
+ *   if (!(error instanceof CopyError)) throw error;
+ *   assertEquals([error.path, error.code], ["/no/such", "ENOENT"]);
+ * }
+ * ```
+ */
+export class CopyError extends Error implements CopyErrorFields {
+  /** The name of its class. */
+  override name = "CopyError";
+  readonly path: string;
+  readonly context: string;
+  readonly code: string;
+
+  /** Made by the context that reads or writes the file. */
+  constructor(message: string, fields: CopyErrorFields & { cause?: unknown }) {
+    super(message, "cause" in fields ? { cause: fields.cause } : undefined);
+    this.path = fields.path;
+    this.context = fields.context;
+    this.code = fields.code;
+  }
+}
+
 /** The name to show for something thrown: its class, or its type. */
 export function errorName(error: unknown): string {
   if (!(error instanceof Error)) return error === null ? "null" : typeof error;

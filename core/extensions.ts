@@ -7,6 +7,7 @@ import {
   type CloseReason,
   ConnectError,
   type ConnectErrorKind,
+  CopyError,
   DisconnectedError,
 } from "./errors.ts";
 import { Handle } from "./frame.ts";
@@ -24,6 +25,7 @@ export const Tag = {
   CONNECT_ERROR: 5,
   DISCONNECTED_ERROR: 6,
   CHANNEL_ERROR: 7,
+  COPY_ERROR: 8,
 } as const;
 
 /** From this tag on it is live: see `live.ts`. */
@@ -74,6 +76,10 @@ function packError(error: Error): Packed | undefined {
   }
   if (error instanceof DisconnectedError) {
     return [Tag.DISCONNECTED_ERROR, [error.reason, error.path, stack]];
+  }
+  if (error instanceof CopyError) {
+    const { message, path, context, code, cause } = error;
+    return [Tag.COPY_ERROR, [message, [path, context, code, cause], stack]];
   }
   if (error instanceof ChannelError) {
     return [Tag.CHANNEL_ERROR, [error.message, stack]];
@@ -172,6 +178,16 @@ function unpack(router: Router, tag: number, payload: unknown): unknown {
     }
     case Tag.DISCONNECTED_ERROR:
       return withStack(new DisconnectedError(toReason(a), text(b)), c);
+    case Tag.COPY_ERROR: {
+      const [path, context, code, cause] = list(b);
+      const fields = {
+        path: text(path),
+        context: text(context),
+        code: text(code),
+        cause,
+      };
+      return withStack(new CopyError(text(a), fields), c);
+    }
     case Tag.CHANNEL_ERROR:
       return withStack(new ChannelError(text(a)), b);
   }

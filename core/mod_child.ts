@@ -14,6 +14,7 @@ export {
   CodecError,
   ConnectError,
   Context,
+  CopyError,
   current,
   DisconnectedError,
   Message,
@@ -25,6 +26,7 @@ export {
   Sender,
 } from "./mod.ts";
 // Not in the core, which every context is sent.
+export { copyToAll } from "./copy_to_all.ts";
 export { pool } from "./pool.ts";
 
 function refuse(what: string): never {

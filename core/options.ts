@@ -321,6 +321,40 @@ export interface Progress {
   total?: number;
 }
 
+/** How far a copy is. */
+export interface CopyProgress {
+  /** The file that is being copied. */
+  path: string;
+  /** Bytes of files that have been passed on. */
+  bytes: number;
+  /** Files that are complete. */
+  files: number;
+  /** Bytes of all files; not known of a stream. */
+  total?: number;
+}
+
+/** How files are copied. */
+export interface CopyOptions {
+  /** Permission bits of what is made. Default: the source's. */
+  mode?: number;
+  /** Modification time of what is made; a number is milliseconds. Default: the source's. */
+  mtime?: Date | number;
+  /** Stops it: the copy fails with the signal's reason. */
+  signal?: AbortSignal;
+  /** Told of every 256 KiB or so, and at the end. */
+  onProgress?: (progress: CopyProgress) => void;
+  /**
+   * Whether the beginning of a file is kept when the copy fails, and the next
+   * one goes on behind it if its source begins the same. @default {false}
+   */
+  resume?: boolean;
+  /**
+   * Whether each file is on the disk before it takes its name. Default: a file
+   * is; those of a directory are not, as with tar and rsync.
+   */
+  fsync?: boolean;
+}
+
 /** The ways in and what each takes. */
 export interface Methods {
   /** A child process. */

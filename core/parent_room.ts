@@ -1,5 +1,6 @@
 import type { CallOptions } from "./call.ts";
 import type { Context } from "./context.ts";
+import type { Copier } from "./copy_to_all.ts";
 import type { DetachOptions } from "./current.ts";
 import type { Link } from "./link.ts";
 import type { Message } from "./message.ts";
@@ -9,7 +10,7 @@ import type { Router } from "./router.ts";
 import type { Listener, ServeOptions } from "./service.ts";
 
 /** What the parent room adds to a router: what not every context needs. */
-export interface ParentRoom {
+export interface ParentRoom extends Copier {
   /** Opens a context. */
   connect<M extends keyof Methods>(
     router: Router,

@@ -13,6 +13,8 @@ import { checkName, Services } from "./services.ts";
 
 export * from "./connect.ts";
 export * from "./connect_spec.ts";
+export * from "./copy.ts";
+export * from "./files/remote.ts";
 export * from "./first_stage.ts";
 export * from "./handshake.ts";
 export * from "./log_sink.ts";

@@ -5,6 +5,7 @@
  */
 import { type Context, Router } from "../../mod.ts";
 import { lines } from "../fixtures/programs.ts";
+import { copyFigure, type FileFigure } from "./files.ts";
 import {
   floorOfStreams,
   ourStreams,
@@ -25,7 +26,8 @@ export type Figure =
   | "resident"
   | "hops"
   | "hops_p50"
-  | StreamFigure;
+  | StreamFigure
+  | FileFigure;
 
 /** Somebody who is measured. */
 export interface Contender extends AsyncDisposable {
@@ -68,6 +70,9 @@ for (let i = 0; i < MIB; i += 65536) {
 export function ours(): Contender {
   async function measure(figure: Figure): Promise<number | undefined> {
     if (isOfStreams(figure)) return await ourStreams(figure);
+    if (figure === "tree" || figure === "file") {
+      return await copyFigure(figure, "ours");
+    }
     await using router = new Router({ onLog() {} });
     const open = async (via?: Context) =>
       await router.local({ ...(via ? { via } : {}) });
@@ -152,6 +157,9 @@ export function floor(): Contender {
             args: ["run", ...flags.split(" "), "data:application/javascript,"],
           }).output()),
       );
+    }
+    if (figure === "tree" || figure === "file") {
+      return await copyFigure(figure, "floor");
     }
     if (!["p50", "p99", "echo"].includes(figure)) return undefined;
     const child = spawn();

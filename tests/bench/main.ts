@@ -39,6 +39,8 @@ const FIGURES: Record<Figure, [what: string, unit: string, more: boolean]> = {
   idle_p50: ["three hops, idle: no-op call, p50", "us", false],
   loaded_p50: ["three hops, 50 MB/s: no-op call, p50", "us", false],
   loaded_p99: ["three hops, 50 MB/s: no-op call, p99", "us", false],
+  tree: ["5,000 small files over ssh (floor: tar | ssh tar)", "ms", false],
+  file: ["256 MiB in a file over ssh (floor: ssh 'cat >file')", "MiB/s", true],
 };
 
 const quick = Deno.args.includes("--quick");
@@ -136,6 +138,7 @@ const GOALS: [goal: string, figure: Figure, name: string, limit: number][] = [
   ["a stream at least 0.8 of a bare pipe", "stream", "floor", 1 / 0.8],
   ["a stream above python3-execnet", "stream", "python3-execnet", 1],
   ["over ssh at least 0.9 of `ssh cat`", "stream_ssh", "floor", 1 / 0.9],
+  ["5,000 files at least as fast as tar | ssh tar", "tree", "floor", 1],
 ];
 console.log("");
 for (const [goal, figure, name, limit] of GOALS) {

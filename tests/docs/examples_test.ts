@@ -8,6 +8,7 @@ const pages = [
   "docs/fakessh.md",
   "docs/services.md",
   "docs/processes.md",
+  "docs/files.md",
   "docs/streams.md",
   "docs/ways-in.md",
   "docs/security.md",

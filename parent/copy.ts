@@ -1,0 +1,191 @@
+import { fileURLToPath } from "node:url";
+import { type Context, type CopyOptions, type Router } from "../core/mod.ts";
+import { copyError } from "./files/copy_error.ts";
+import { type DiskOptions, DiskTarget } from "./files/disk_target.ts";
+import { Packer, type PackOptions } from "./files/packer.ts";
+import {
+  partialOf,
+  type Plan,
+  receiveFiles,
+  relay,
+  sendFiles,
+  understood,
+  unpack,
+} from "./files/remote.ts";
+import { split } from "./files/split.ts";
+import { StreamTarget } from "./files/stream_target.ts";
+
+/** Milliseconds that the other side gets to clear away what was cancelled. */
+const PATIENCE = 2000;
+
+type Source = string | URL | ReadableStream<Uint8Array>;
+type Destination = string | URL | WritableStream<Uint8Array>;
+
+function local<S>(where: string | URL | S): string | S {
+  return where instanceof URL ? fileURLToPath(where) : where;
+}
+
+function packOptions(options: CopyOptions): PackOptions {
+  const { mode, mtime, onProgress } = options;
+  return {
+    ...(mode === undefined ? {} : { mode: mode & 0o7777 }),
+    ...(mtime === undefined ? {} : { mtime: Number(mtime) }),
+    ...(onProgress ? { count: true, onProgress } : {}),
+  };
+}
+
+function diskOptions({ fsync, resume }: CopyOptions): DiskOptions {
+  return {
+    ...(fsync === undefined ? {} : { fsync }),
+    ...(resume === undefined ? {} : { resume }),
+  };
+}
+
+/**
+ * Cancels what runs elsewhere in two steps: it is told, so that nothing is left
+ * there when the caller learns that it has ended; later, it is no longer waited
+ * for.
+ */
+async function cancellable<T>(
+  signal: AbortSignal | undefined,
+  work: (cancel: AbortSignal) => Promise<T>,
+): Promise<T> {
+  signal?.throwIfAborted();
+  const controller = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const abort = () => {
+    timer = setTimeout(() => controller.abort(signal!.reason), PATIENCE);
+  };
+  signal?.addEventListener("abort", abort);
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    throw signal?.aborted ? signal.reason : understood(error);
+  } finally {
+    signal?.removeEventListener("abort", abort);
+    clearTimeout(timer);
+  }
+}
+
+/** Copies a file, a directory or a stream to a path in a context. */
+export async function copyTo(
+  context: Context,
+  source: Source,
+  path: string,
+  options: CopyOptions = {},
+): Promise<void> {
+  const { signal, resume } = options;
+  await cancellable(signal, async (cancel) => {
+    const caller = context.with({ signal: cancel });
+    const prefix = resume ? await caller.call(partialOf, path) : undefined;
+    const packer = new Packer(local(source), context.router.path, {
+      ...packOptions(options),
+      ...(prefix ? { prefix } : {}),
+    });
+    const stream = packer.stream();
+    const disk = { ...diskOptions(options), trusted: true };
+    try {
+      await caller.call(receiveFiles, stream, path, disk, signal);
+    } catch (error) {
+      if (!stream.locked) await stream.cancel(error);
+      throw packer.failure ?? error;
+    }
+  });
+}
+
+/** Copies a file or directory of a context to a path here, or a file to a stream. */
+export async function copyFrom(
+  context: Context,
+  path: string,
+  target: Destination,
+  options: CopyOptions = {},
+): Promise<void> {
+  const { signal, resume, onProgress } = options;
+  const { router } = context;
+  const to = local(target);
+  await cancellable(signal, async () => {
+    const prefix = resume && typeof to === "string"
+      ? await partialOf(to)
+      : undefined;
+    const { onProgress: _, ...pack } = packOptions(options);
+    const stream = await context.with(signal ? { signal } : {}).call(
+      sendFiles,
+      path,
+      { ...pack, ...(prefix ? { prefix } : {}) },
+    );
+    const disk = typeof to === "string"
+      ? new DiskTarget(to, router.path, diskOptions(options))
+      : new StreamTarget(to, path, context.path);
+    try {
+      const watch = onProgress ? { path, onProgress } : undefined;
+      await unpack(stream, disk, signal ? [signal] : [], watch);
+    } catch (error) {
+      throw error instanceof TypeError && typeof to === "string"
+        ? copyError("read", path, context.path, error)
+        : error;
+    }
+  });
+}
+
+/**
+ * Which contexts pass a copy on to which: along the way that leads to them, so
+ * that no link carries it twice.
+ */
+function plansFor(router: Router, contexts: Iterable<Context>): Plan[] {
+  const open = new Map(router.contexts().map((c) => [c.path, c]));
+  const nodes = new Map<string, Plan>();
+  const top: Plan[] = [];
+  const nodeOf = (context: Context): Plan => {
+    const { path } = context;
+    const known = nodes.get(path);
+    if (known) return known;
+    const node: Plan = { context, here: false, below: [] };
+    nodes.set(path, node);
+    const above = open.get(path.slice(0, path.lastIndexOf("/")));
+    (above ? nodeOf(above).below : top).push(node);
+    return node;
+  };
+  for (const context of contexts) nodeOf(context).here = true;
+  return top.map(straight);
+}
+
+/** The same without contexts that would pass it on to one other only. */
+function straight(plan: Plan): Plan {
+  const below = plan.below.map(straight);
+  return !plan.here && below.length === 1 ? below[0]! : { ...plan, below };
+}
+
+/** Copies one source to a path in many contexts. */
+export async function copyToAll(
+  contexts: Context[],
+  source: Source,
+  path: string,
+  options: Omit<CopyOptions, "resume"> = {},
+): Promise<void> {
+  const [first] = contexts;
+  if (!first) return;
+  const { router } = first;
+  const { signal } = options;
+  await cancellable(signal, async (cancel) => {
+    const plans = plansFor(router, contexts);
+    const packer = new Packer(local(source), router.path, packOptions(options));
+    const failed = await relay(
+      split(packer.stream(), plans.length, true),
+      path,
+      { ...diskOptions(options), trusted: true },
+      plans,
+      cancel,
+      signal,
+    );
+    signal?.throwIfAborted();
+    if (packer.failure) throw packer.failure;
+    if (failed.length === 0) return;
+    const names = failed.map(([id]) => router.contextById(id).path);
+    throw new AggregateError(
+      failed.map(([, error]) => understood(error)),
+      `Cannot copy to ${failed.length} of ${contexts.length} contexts: ${
+        names.slice(0, 10).join(", ")
+      }${names.length > 10 ? ", ..." : ""}`,
+    );
+  });
+}
