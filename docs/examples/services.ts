@@ -1,4 +1,4 @@
-import { AllowAny, current, Router } from "@mitogen/mitogen";
+import { AllowAny, type Context, current, Router } from "@mitogen/mitogen";
 
 /** Made where it is called first: the parent says so, with `activate`. */
 export function packages() {
@@ -37,7 +37,7 @@ if (import.meta.main) {
 
   // What is not served, or not for you, says so.
   await router.serve("secrets", settings);
-  const refused = web.call(async (master) => {
+  const refused = web.call(async (master: Context) => {
     await master.service<{ get(key: string): string }>("secrets").get("key");
   }, router.myself());
   console.log(await refused.catch((error) => error.message));
