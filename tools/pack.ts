@@ -61,7 +61,7 @@ async function bundle(entry: string, folder: string): Promise<string> {
     const to = join(folder, file);
     await Deno.mkdir(dirname(to), { recursive: true });
     for (const [room, url] of Object.entries(SHARED)) {
-      if (file.startsWith(`${dirname(room)}/`)) continue;
+      if (entry === room) continue;
       const path = relative(dirname(file), room);
       const specifier = path.startsWith(".") ? path : `./${path}`;
       text = text.replaceAll(`"${specifier}"`, `"${url}"`);
