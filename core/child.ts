@@ -7,6 +7,7 @@ import { type Keepalive, Link, type Transport } from "./link.ts";
 import { forwardLogs } from "./logs.ts";
 import type { RouterConfig } from "./router_config.ts";
 import { Router } from "./router.ts";
+import { atMost } from "./at_most.ts";
 
 /** What a context is told when it is born. */
 export interface ChildConfig extends RouterConfig {
@@ -26,16 +27,6 @@ export interface ChildHost {
   core: Uint8Array;
   /** Ends the process, or what stands for it. */
   exit(code: number): void;
-}
-
-/** Waits, but no longer than so many milliseconds. */
-async function atMost(milliseconds: number, work: Promise<unknown>) {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, milliseconds);
-  });
-  await Promise.race([work, late]);
-  clearTimeout(timer);
 }
 
 /** Makes this process, or Worker, a context: the end of the way down. */

@@ -4,6 +4,7 @@ import { ChannelError, fromDead } from "./errors.ts";
 import { encodeReason, type EncodeValue, type Post } from "./flow.ts";
 import { Budget } from "./inflow.ts";
 import { Handle, HEADER_SIZE, Magic } from "./frame.ts";
+import type { Link } from "./link.ts";
 import { Message } from "./message.ts";
 import type { Router } from "./router.ts";
 
@@ -12,6 +13,9 @@ export const CLOSED = "it was closed on the other side";
 
 /** Live things that one other context may have sent here. */
 const MAX_PEERS = 5_000;
+
+/** The same of all contexts behind one neighbour below. */
+const MAX_BELOW = 20_000;
 
 /**
  * Bytes that may wait, unread, in all that came over one link: what is granted
@@ -165,6 +169,9 @@ export class Ends {
   #fresh: End[] | undefined;
   #growth = MAX_GROWTH;
   readonly #budgets = new WeakMap<object, Budget>();
+  /** How many came over a link from below, and over which each did. */
+  readonly #below = new WeakMap<Link, number>();
+  readonly #via = new WeakMap<End, Link>();
 
   /** Made by the router. */
   constructor(router: Router) {
@@ -224,12 +231,21 @@ export class Ends {
     const { id } = end.context;
     let peers = this.#peers.get(id);
     if (!peers) this.#peers.set(id, peers = new Map());
-    if (peers.size >= MAX_PEERS || peers.has(end.handle)) {
+    // Whoever is below may have any number of ids.
+    const link = this.router.routeTo(id);
+    const below = link ? this.#below.get(link) ?? 0 : 0;
+    if (
+      peers.size >= MAX_PEERS || below >= MAX_BELOW || peers.has(end.handle)
+    ) {
       throw new TypeError(
         `Cannot take it from ${end.context.path}: it has sent too many, or one twice`,
       );
     }
     peers.set(end.handle, end);
+    if (link) {
+      this.#below.set(link, below + 1);
+      this.#via.set(end, link);
+    }
   }
 
   /** Whether somebody's handle has an end here. */
@@ -248,6 +264,8 @@ export class Ends {
     if (peers?.get(end.handle) !== end) return;
     peers.delete(end.handle);
     if (peers.size === 0) this.#peers.delete(end.context.id);
+    const link = this.#via.get(end);
+    if (link) this.#below.set(link, this.#below.get(link)! - 1);
   }
 
   /** A context is gone: what came from there has ended. */

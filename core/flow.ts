@@ -40,6 +40,9 @@ export const ITEM_WINDOW: number = 64 * 1024;
 /** A piece takes this much credit at least: small ones cost memory too. */
 export const MIN_COST = 1024;
 
+/** Limit of one value in a flow, in bytes: less than may wait unread. */
+export const MAX_VALUE: number = 32 * 1024 * 1024;
+
 /** What a piece with so many bytes of data takes of the credit. */
 export function costOf(size: number): number {
   return size < MIN_COST ? MIN_COST : size;

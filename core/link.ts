@@ -1,7 +1,7 @@
 import { FrameReader, Handle, Magic, MAX_FRAME } from "./frame.ts";
 import { Message } from "./message.ts";
 import type { CloseReason } from "./errors.ts";
-import { Outbox } from "./outbox.ts";
+import { endOf, Outbox } from "./outbox.ts";
 import type { Router } from "./router.ts";
 
 /** What a transport tells the link above it. */
@@ -81,6 +81,8 @@ export class Link {
   #ending = false;
   #idle: (() => void)[] = [];
   #heard = false;
+  /** How many writes have ended. */
+  #batches = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /** Joins a transport to a router; the router must be told of it. */
@@ -128,9 +130,23 @@ export class Link {
   ): void {
     if (!(interval > 0)) return;
     const router = this.#router;
-    let [asked, missed] = [0, 0];
+    let [asked, missed, stuck, batches] = [0, 0, 0, 0];
     this.#timer = setInterval(() => {
       router.deleteHandler(asked);
+      // One that speaks and does not read holds up whoever sends to it. What is
+      // held up by something behind it is not to blame.
+      const moves = batches !== this.#batches || this.#outbox.size === 0 ||
+        this.#isHop();
+      stuck = moves ? 0 : stuck + 1;
+      batches = this.#batches;
+      if (stuck > count) {
+        return this.close({
+          kind: "timeout",
+          message: `it has not read what it is sent for ${
+            Math.round(interval * stuck) / 1000
+          } seconds`,
+        });
+      }
       // What is not read, for want of room, may well be there.
       if (this.#heard || !asked || this.#resume.length > 0 || busy()) {
         missed = 0;
@@ -152,6 +168,14 @@ export class Link {
         }),
       );
     }, interval);
+  }
+
+  /** Whether it leads further than to its neighbour. */
+  #isHop(): boolean {
+    const router = this.#router;
+    if (this === router.parentLink) return true;
+    const { path } = router.contextById(this.remoteId);
+    return router.contexts().some((c) => c.path.startsWith(`${path}/`));
   }
 
   #receive(chunk: Uint8Array): Promise<void> | undefined {
@@ -191,7 +215,12 @@ export class Link {
       from.#transit += cost;
       written = () => from.#passed(cost);
     }
-    const flow = message.magic === Magic.FLOW ? message.flow : undefined;
+    const { endOfId } = message;
+    const flow = message.magic === Magic.FLOW
+      ? message.flow
+      : endOfId === undefined
+      ? undefined
+      : endOf(endOfId);
     this.#outbox.add(frame, flow, written);
     if (!this.#writing) {
       this.#writing = true;
@@ -206,7 +235,9 @@ export class Link {
       if (!batch) break;
       await this.#transport.write(batch.bytes);
       // What was cleared meanwhile is done with already.
-      if (!this.#closed) this.#outbox.done(batch);
+      if (this.#closed) break;
+      this.#batches++;
+      this.#outbox.done(batch);
     }
     this.#writing = false;
     for (const resolve of this.#idle.splice(0)) resolve();

@@ -50,6 +50,8 @@ export class Message {
   replyTo: number;
   /** Messages of the same lane arrive in the order in which they were sent. */
   lane: string | undefined;
+  /** The context whose end it tells: it overtakes nothing that comes from there. */
+  endOfId: number | undefined;
   /** Called when it was written to the link, or never will be. */
   written: (() => void) | undefined;
   /** What is live in its value, such as streams; known once that is made. */

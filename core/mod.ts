@@ -6,6 +6,7 @@
  *
  * @module
  */
+export * from "./at_most.ts";
 export * from "./boot.ts";
 export * from "./call.ts";
 export * from "./callback.ts";

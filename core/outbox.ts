@@ -33,7 +33,8 @@ export class Outbox {
   /**
    * Adds a frame.
    *
-   * @param flow the flow that it is a piece of
+   * @param flow the flow that it is a piece of; {@linkcode endOf} a context for
+   * what must not overtake any of that context's
    * @param written called when it is written, or never will be
    */
   add(
@@ -101,6 +102,16 @@ export class Outbox {
     return frames;
   }
 
+  /** Whether flows wait of the context whose end this is. */
+  #isEarly(flow: string): boolean {
+    if (!flow.startsWith(END)) return false;
+    const of = flow.slice(END.length);
+    for (const other of this.#flows.keys()) {
+      if (other.startsWith(of)) return true;
+    }
+    return false;
+  }
+
   #takePieces(): Uint8Array[] {
     const taken: Uint8Array[] = [];
     let size = 0;
@@ -108,7 +119,7 @@ export class Outbox {
     // at the end of the line are come to once more.
     for (const [flow, pieces] of this.#flows) {
       const { frame, behind } = pieces.first!;
-      if (behind > this.#taken) continue;
+      if (behind > this.#taken || this.#isEarly(flow)) continue;
       if (size > 0 && size + frame.length > BATCH) break;
       pieces.drop();
       this.#flows.delete(flow);
@@ -119,6 +130,13 @@ export class Outbox {
     return taken;
   }
 }
+
+/** In place of a flow: says that it is behind all flows of a context. */
+export function endOf(id: number): string {
+  return `${END}${id} `;
+}
+
+const END = "end of ";
 
 /** A queue: to take from it costs the same, however long it is. */
 class Queue<T> {

@@ -1,7 +1,9 @@
+import { CodecError } from "./codec.ts";
 import {
   costOf,
   encodeReason,
   type EncodeValue,
+  MAX_VALUE,
   MAX_WINDOW,
   Piece,
   pieceFrame,
@@ -170,6 +172,11 @@ export class Outflow {
     if (wait) await wait;
     const whole = this.#encode(value, HEADER_SIZE + 1);
     const size = whole.length - HEADER_SIZE - 1;
+    if (size > MAX_VALUE) {
+      throw new CodecError(
+        `Cannot send a value of ${size} bytes in a stream: the limit is ${MAX_VALUE}; make it smaller, or send its bytes`,
+      );
+    }
     if (size <= MAX_PIECE) {
       whole[HEADER_SIZE] = Piece.VALUE;
       return this.#piece(whole);

@@ -1,9 +1,13 @@
 import type { Message } from "./message.ts";
+import { atMost } from "./at_most.ts";
 import { CLOSED, End, type Ends } from "./ends.ts";
 import { ChannelError } from "./errors.ts";
 import { ITEM_WINDOW, WINDOW } from "./flow.ts";
 import { Inflow, type Step } from "./inflow.ts";
 import { Magic } from "./frame.ts";
+
+/** Milliseconds that who leaves an iteration waits for its `finally`. */
+const PATIENCE = 1000;
 
 /** Takes what the other side sends. */
 abstract class Sink extends End {
@@ -133,14 +137,17 @@ export class IterableSink extends Sink {
     return step;
   }
 
-  /** Resolves when the other side has run what it does at the end. */
+  /** Resolves when the other side has run what it does at the end, or is late. */
   async #close(reason: unknown): Promise<void> {
     this.#closing = true;
     if (!this.over) {
       this.refuse(
         reason ?? new DOMException("the reader has left", "AbortError"),
       );
-      await new Promise<void>((resolve) => this.whenOver(resolve));
+      const over = new Promise<void>((resolve) => this.whenOver(resolve));
+      // One that is in the middle of a step, and looks at no signal, may never
+      // come to its end.
+      await atMost(PATIENCE, over);
     }
     this.in.discard();
   }

@@ -95,12 +95,15 @@ export class RouteMonitor {
 
   #send(link: Link, handle: number, payload: AddRoute | DelRoute): void {
     const { id } = this.#router;
-    link.send(Message.value(payload, {
+    const message = Message.value(payload, {
       dstId: link.remoteId,
       srcId: id,
       authId: id,
       handle,
-    }));
+    });
+    // What the lost one had sent in full is not to be cut off by this.
+    if (handle === Handle.DEL_ROUTE) message.endOfId = payload[0];
+    link.send(message);
   }
 
   #add(message: Message, link: Link): void {

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { DisconnectedError, Router } from "../mod.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { lines } from "./fixtures/programs.ts";
+import { openWire } from "./fixtures/wire.ts";
 
 const SOON = { keepaliveInterval: 0.05, keepaliveCount: 3 };
 
@@ -77,6 +78,38 @@ Deno.test("a process of this machine that computes is not taken for dead", async
     return sum;
   });
   assert(sum > 0);
+});
+
+Deno.test("one that speaks and never reads is found", async () => {
+  await using router = new Router({ onLog() {} });
+  const wire = await openWire(router, (transport) => ({
+    start: (events) => transport.start(events),
+    write: () => new Promise(() => {}),
+    close: () => transport.close(),
+  }));
+  wire.link.keepAlive({ interval: 50, count: 2 });
+  const talking = setInterval(
+    () => wire.value("still here", { handle: 99 }),
+    10,
+  );
+  const { kind, message } = await wire.context.closed;
+  clearInterval(talking);
+  assertEquals(kind, "timeout");
+  assert(message.includes("has not read"), message);
+});
+
+Deno.test("leaving an iteration that looks at no signal ends all the same", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const context = await router.local();
+  const events = await context.call(async function* () {
+    yield 1;
+    await new Promise(() => {});
+  });
+  for await (const event of events) {
+    assertEquals(event, 1);
+    break;
+  }
 });
 
 Deno.test("a context whose master is silent for long enough ends by itself", async () => {

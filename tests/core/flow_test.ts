@@ -15,6 +15,7 @@ import {
   Inflow,
   Magic,
   MAX_PIECE,
+  MAX_VALUE,
   MAX_WINDOW,
   Message,
   type MessageFields,
@@ -285,4 +286,14 @@ Deno.test("no reader gets more than the largest window at once", async () => {
   })();
   await new Promise((resolve) => setTimeout(resolve));
   assert(under(pieces) <= MAX_WINDOW + MAX_PIECE);
+});
+
+Deno.test("a value that no reader could hold is refused where it is sent", async () => {
+  const { out, pieces } = flow();
+  await assertRejects(
+    async () => await out.write("x".repeat(MAX_VALUE + 1)),
+    CodecError,
+    "the limit is 33554432",
+  );
+  assertEquals(pieces, []);
 });

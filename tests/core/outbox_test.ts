@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import fc from "fast-check";
-import { Outbox } from "../../core/mod.ts";
+import { endOf, Outbox } from "../../core/mod.ts";
 
 /** A frame that says which it is. */
 function frame(flow: number, serial: number, size: number): Uint8Array {
@@ -131,4 +131,21 @@ Deno.test("what is cleared counts as written", () => {
   assertEquals([written, outbox.size, outbox.take()], [2, 0, undefined]);
   outbox.add(frame(1, 1, 10), "flow", undefined);
   assertEquals(outbox.take()!.frames.length, 1);
+});
+
+Deno.test("the end of a context leaves behind all that came from it, and holds up nobody else", () => {
+  const outbox = new Outbox();
+  for (let i = 0; i < 10; i++) {
+    outbox.add(frame(1, i, 60_000), "7 0 9 1", undefined);
+  }
+  outbox.add(frame(2, 0, 10), endOf(7), undefined);
+  outbox.add(frame(3, 0, 10), "77 0 9 1", undefined);
+  outbox.add(frame(0, 0, 10), undefined, undefined);
+  const order: number[] = [];
+  for (let batch; (batch = outbox.take()); outbox.done(batch)) {
+    order.push(...batch.frames.map((frame) => read(frame)[0]));
+  }
+  assertEquals(order.filter((flow) => flow === 1).length, 10);
+  assertEquals(order.at(-1), 2);
+  assert(order.indexOf(0) < 5 && order.indexOf(3) < 5, String(order));
 });
