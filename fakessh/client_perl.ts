@@ -100,6 +100,8 @@ fcntl $data, 4, $nonblock;
 my ($fc, $fd) = (fileno $control, fileno $data);
 my ($frames, $up, $down, $err, $exit) = ('', '', '', '');
 my ($reading, $in, $out, $linked) = (0, 1, 1, 1);
+# A signal just ahead of select() does not end it, and stty sends two in a row.
+my $patience = $tty[0] ? 0.2 : undef;
 for (;;) {
   if ($resized) {
     $resized = 0;
@@ -114,7 +116,7 @@ for (;;) {
   vec($w, $fd, 1) = 1 if $up ne '';
   vec($w, 1, 1) = 1 if $down ne '';
   vec($w, 2, 1) = 1 if $err ne '';
-  next if select($r, $w, undef, undef) < 0;
+  next if select($r, $w, undef, $patience) <= 0;
   if (vec $w, 1, 1) {
     my $n = syswrite STDOUT, $down;
     if (defined $n) { substr $down, 0, $n, '' }
