@@ -113,7 +113,19 @@ export class ClientFolder {
 
   /** Removes it with all that is in it. */
   async remove(): Promise<void> {
-    await Deno.remove(this.path, { recursive: true }).catch(() => {});
+    // The socket goes by itself when its listener is closed: what vanishes in
+    // the middle of it makes the removal stop.
+    for (let attempt = 0; attempt < 10; attempt++) {
+      try {
+        return await Deno.remove(this.path, { recursive: true });
+      } catch {
+        try {
+          await Deno.lstat(this.path);
+        } catch {
+          return;
+        }
+      }
+    }
   }
 }
 

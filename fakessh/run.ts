@@ -129,7 +129,12 @@ export async function runBehind(
 ): Promise<Deno.CommandStatus> {
   const { signal, router } = current();
   const debug = (message: string) => router.log("debug", `fakessh: ${message}`);
-  return await runWith(startBehind(door), argv, options, { signal, debug });
+  const running = runWith(startBehind(door), argv, options, { signal, debug });
+  // A context that is asked to end waits until nothing of it is left.
+  const over = running.then(() => {}, () => {});
+  router.ending.add(over);
+  void over.then(() => router.ending.delete(over));
+  return await running;
 }
 
 async function runWith(
