@@ -172,7 +172,7 @@ Deno.test("the tree runs one version of a module: that of who called it first", 
         "run",
         "-A",
         "--config",
-        join(HERE, "..", "deno.json"),
+        join(HERE, "../..", "deno.json"),
         program,
       ],
     }).output();
