@@ -41,11 +41,15 @@ export class Context implements AsyncDisposable {
   /** The way to it from the master, such as `master/ssh.web1/sudo.root`. */
   readonly path: string;
   /** Settles once, when it is gone; never rejects. The first reason is kept. */
-  readonly closed: Promise<CloseReason>;
+  get closed(): Promise<CloseReason> {
+    if (!this.#reason) this.router.hold(this);
+    return this.#closed;
+  }
 
   /** What this context calls there. */
   readonly calls: CallNumbers = new CallNumbers();
 
+  readonly #closed: Promise<CloseReason>;
   #resolve!: (reason: CloseReason) => void;
   #reason: CloseReason | undefined;
   #shutdown: Promise<void> | undefined;
@@ -55,7 +59,7 @@ export class Context implements AsyncDisposable {
     this.router = router;
     this.id = id;
     this.path = path;
-    this.closed = new Promise((resolve) => this.#resolve = resolve);
+    this.#closed = new Promise((resolve) => this.#resolve = resolve);
   }
 
   /** The last part of the path. */

@@ -9,6 +9,8 @@ export class Contexts {
   readonly #guests = new Set<number>();
   /** Contexts that are only known by name; kept as long as somebody holds them. */
   readonly #mentioned = new Map<number, WeakRef<Context>>();
+  /** Those among them whose end somebody waits for: a wait holds nothing by itself. */
+  readonly #awaited = new Set<Context>();
   readonly #forget = new FinalizationRegistry((id: number) => {
     if (!this.#mentioned.get(id)?.deref()) this.#mentioned.delete(id);
   });
@@ -36,6 +38,11 @@ export class Contexts {
       this.#forget.register(context, id);
     }
     return context;
+  }
+
+  /** Keeps a context until its end is known. */
+  hold(context: Context): void {
+    if (this.#find(context.id) === context) this.#awaited.add(context);
   }
 
   /** The path of this context or of an ancestor. */
@@ -76,6 +83,7 @@ export class Contexts {
     this.#known.delete(id);
     this.#guests.delete(id);
     this.#mentioned.delete(id);
+    if (context) this.#awaited.delete(context);
     return context;
   }
 }

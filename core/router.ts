@@ -88,7 +88,6 @@ export class Router extends WaysIn {
   onOrphaned: (reason: CloseReason) => void = () => this.close();
   /** Ends what the parent room has begun. */
   onShutdown: (() => Promise<void>) | undefined;
-
   /** What is to end before this context does, which waits for it for a while. */
   readonly ending: Set<Promise<unknown>> = new Set();
 
@@ -172,6 +171,11 @@ export class Router extends WaysIn {
   /** The context of this id, always the same object. */
   contextById(id: number, path?: string): Context {
     return this.#contexts.byId(id, path);
+  }
+
+  /** Keeps a context, which may only be known by name, until its end is known. */
+  hold(context: Context): void {
+    this.#contexts.hold(context);
   }
 
   /** This context. */
@@ -404,9 +408,7 @@ export class Router extends WaysIn {
       logger: "mitogen",
       message,
       contextId,
-      path: contextId === this.id
-        ? this.path
-        : this.contextById(contextId).path,
+      path: this.contextById(contextId).path,
       time: Date.now(),
     });
   }
@@ -418,8 +420,7 @@ export class Router extends WaysIn {
 
   async #shutdown(): Promise<void> {
     await this.onShutdown?.();
-    for (const link of [...this.#links]) {
-      if (link === this.parentLink) continue;
+    for (const link of this.childLinks()) {
       link.close({ kind: "shutdown", message: "the router was shut down" });
     }
     if (this.id === 0) this.close();

@@ -434,3 +434,18 @@ Deno.test("ids and routes that one neighbour may have are bounded", async () => 
   assertEquals(router.routeTo(ids[11_000]!), wire.link);
   await router.shutdown();
 });
+
+Deno.test("who waits for the end of a context that is only known by name is told of it", async () => {
+  await using router = new Router({ onLog() {} });
+  const { child } = await openPair(router);
+  // Nothing but the wait knows of it.
+  const ended = child.contextById(0).closed.then(({ kind }) => kind);
+  const { gc } = globalThis as { gc?: () => void };
+  for (let i = 0; i < 20; i++) {
+    gc?.();
+    void new Array(1_000_000).fill(i);
+    await new Promise((resolve) => setTimeout(resolve));
+  }
+  child.contextLost(0, { kind: "eof", message: "gone" });
+  assertEquals(await ended, "eof");
+});
