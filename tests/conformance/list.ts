@@ -41,6 +41,8 @@ export interface Case {
   name: string;
   /** What only a context of its own process or Worker can do. */
   apart?: boolean;
+  /** Whether its context is gone after it. */
+  ends?: boolean;
   run(rig: Rig): Promise<void>;
 }
 

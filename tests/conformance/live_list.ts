@@ -304,6 +304,7 @@ export const LIVE_CASES: Case[] = [
   {
     name: "the end of a context ends what is live between",
     apart: true,
+    ends: true,
     async run({ context }) {
       const stream = await context.call(remote.bytes, 1e12);
       const reader = stream.getReader();
