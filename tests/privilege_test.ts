@@ -187,3 +187,58 @@ Deno.test("names that a tool would misread are refused before it runs", async ()
   );
   assertStringIncludes(error.message, "line break");
 });
+
+/** Leaves no room in a user's home directory; disposal takes it away again. */
+async function fill(home: string): Promise<AsyncDisposable> {
+  const run = async (script: string) => {
+    const { success } = await new Deno.Command("sh", {
+      args: ["-c", script, "sh", home],
+      stderr: "null",
+    }).output();
+    return success;
+  };
+  await run('mount -t tmpfs -o size=64k,mode=0777 none "$1"');
+  assertEquals(await run('cat /dev/zero >"$1/full"'), false);
+  return {
+    async [Symbol.asyncDispose]() {
+      assertEquals(await run('umount "$1"'), true);
+    },
+  };
+}
+
+for (const [where, open] of WAYS.slice(1)) {
+  Deno.test({
+    name: `any shell of the target, and a HOME that is full, ${where}`,
+    ignore,
+    async fn(t) {
+      await using _leaks = await noLeaks();
+      await using _caller = await makeUser(CALLER, "/bin/bash", {
+        password: CALLERS,
+      });
+      await using _rules = await makeRules({
+        sudoers: [`${CALLER} ALL=(ALL) ALL`],
+      });
+      await using sshd = await startSshd();
+      await using router = new Router({ onLog() {} });
+      const via = await open(router, sshd);
+      for (const shell of ["dash", "bash", "zsh", "fish", "tcsh"]) {
+        await t.step(shell, async () => {
+          const username = `mtg-${shell}`;
+          await using user = await makeUser(username, `/bin/${shell}`, {
+            password: TARGETS,
+            profile: 'echo "Password: MITO000"\necho -n "password:"\n',
+          });
+          await using _full = await fill(user.home);
+          await Promise.all([
+            works(router.su({ via, username, password: theirs }), username),
+            works(
+              router.sudo({ via, username, password: mine, login: true }),
+              username,
+            ),
+          ]);
+          await nobodyRuns(username);
+        });
+      }
+    },
+  });
+}
