@@ -19,7 +19,7 @@ import {
 import { lacking } from "../tools/system.ts";
 import { noLeaks } from "./fixtures/leaks.ts";
 import { makeRules, watchFor } from "./fixtures/privilege.ts";
-import { lines, makeFolder } from "./fixtures/programs.ts";
+import { lines, makeFolder, run } from "./fixtures/programs.ts";
 import { type Sshd, startSshd } from "./fixtures/sshd.ts";
 import { makeUser } from "./fixtures/users.ts";
 
@@ -40,16 +40,6 @@ const ASKING = [
   "PasswordAuthentication yes",
   "KbdInteractiveAuthentication yes",
 ];
-
-async function run(command: string, ...args: string[]): Promise<void> {
-  const { success } = await new Deno.Command(command, {
-    args,
-    stdin: "null",
-    stdout: "null",
-    stderr: "null",
-  }).output();
-  assert(success, `${command} ${args.join(" ")}`);
-}
 
 /** A configuration of the user's, with hosts behind others and files in files. */
 async function writeConfig(sshd: Sshd): Promise<string[]> {

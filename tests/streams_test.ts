@@ -1,43 +1,10 @@
 /** Streams through real processes: memory, fairness, and what breaks them. */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
 import { type Context, DisconnectedError, Router } from "../mod.ts";
+import { bulk, drain } from "./fixtures/bulk.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
 
 const MIB = 1024 * 1024;
-
-/** Bytes without end, or so many of them. */
-function zeros(total = Infinity): ReadableStream<Uint8Array> {
-  const chunk = new Uint8Array(64 * 1024);
-  let left = total;
-  return new ReadableStream({
-    pull(controller) {
-      if (left <= 0) return controller.close();
-      left -= chunk.length;
-      controller.enqueue(chunk);
-    },
-  }, { highWaterMark: 0 });
-}
-
-/** Reads so many bytes a second, and says at the end how many there were. */
-async function readSlowly(
-  stream: ReadableStream<Uint8Array>,
-  perSecond: number,
-): Promise<number> {
-  const begin = performance.now();
-  let size = 0;
-  for await (const chunk of stream) {
-    size += chunk.length;
-    const ahead = size / perSecond * 1000 - (performance.now() - begin);
-    if (ahead > 5) await new Promise((resolve) => setTimeout(resolve, ahead));
-  }
-  return size;
-}
-
-async function drain(stream: ReadableStream<Uint8Array>): Promise<number> {
-  let size = 0;
-  for await (const chunk of stream) size += chunk.length;
-  return size;
-}
 
 function rss(): number {
   return Deno.memoryUsage().rss;
@@ -56,11 +23,11 @@ Deno.test("a slow reader behind three hops costs nobody memory, and small calls 
   const all = await hops(router);
   const last = all[2];
   // Warm: code is loaded, and the heap has its size.
-  await last.call(readSlowly, zeros(64 * MIB), 1e12);
+  await last.call(drain, bulk(64 * MIB), 1e12);
   const before = [rss(), ...await Promise.all(all.map((c) => c.call(rss)))];
   const size = 300 * MIB;
   let done = false;
-  const call = last.call(readSlowly, zeros(size), 100e6)
+  const call = last.call(drain, bulk(size), 100e6)
     .finally(() => done = true);
   let slowest = 0;
   let grown = before.map(() => 0);
@@ -85,19 +52,19 @@ Deno.test("of a hundred streams one is not read; the others all arrive", async (
     (stream: ReadableStream<Uint8Array>) =>
       // Held, and not read.
       new Promise(() => Object.assign(globalThis, { stream })),
-    zeros(),
+    bulk(),
   );
   const failed = assertRejects(() => stuck, DisconnectedError);
   const sizes = await Promise.all(
-    Array.from({ length: 99 }, () => context.call(drain, zeros(size))),
+    Array.from({ length: 99 }, () => context.call(drain, bulk(size))),
   );
   assertEquals(sizes, new Array(99).fill(size));
   // And in the other direction.
-  const idle = await context.call(zeros);
+  const idle = await context.call(bulk);
   const back = await Promise.all(
     Array.from(
       { length: 99 },
-      async () => await drain(await context.call(zeros, size)),
+      async () => await drain(await context.call(bulk, size)),
     ),
   );
   assertEquals(back, new Array(99).fill(size));
@@ -149,7 +116,7 @@ for (const killed of [0, 1, 2]) {
       DisconnectedError,
     );
     const taken = assertRejects(
-      async () => await drain(await last.call(zeros)),
+      async () => await drain(await last.call(bulk)),
       DisconnectedError,
     );
     await started.promise;
@@ -187,9 +154,9 @@ Deno.test("siblings stream to each other, and learn of each other's end", async 
   // Contexts take calls of their parents only: a sibling is refused.
   assert(stream instanceof Error);
   // A stream that the master hands on goes on through it.
-  const from = await one!.call(zeros, 20 * MIB);
+  const from = await one!.call(bulk, 20 * MIB);
   assertEquals(await other!.call(drain, from), 20 * MIB);
-  const endless = await one!.call(zeros);
+  const endless = await one!.call(bulk);
   const call = assertRejects(() => other!.call(drain, endless));
   await one!.ping();
   await one!.shutdown();

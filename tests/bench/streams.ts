@@ -4,6 +4,7 @@
  * @module
  */
 import { type Context, Router } from "../../mod.ts";
+import { bulk, drain } from "../fixtures/bulk.ts";
 import { type Sshd, startSshd } from "../fixtures/sshd.ts";
 import { noop } from "./tasks.ts";
 
@@ -21,34 +22,6 @@ const SIZE = 256 * 1024 * 1024;
 
 /** Bytes a second of the reader that small calls have to get past. */
 const BULK = 50e6;
-
-const chunk = crypto.getRandomValues(new Uint8Array(64 * 1024));
-
-/** So many bytes, as fast as they are taken. */
-function bytes(size: number): ReadableStream<Uint8Array<ArrayBuffer>> {
-  let left = size;
-  return new ReadableStream({
-    pull(controller) {
-      if (left <= 0) return controller.close();
-      left -= chunk.length;
-      controller.enqueue(chunk);
-    },
-  }, { highWaterMark: 0 });
-}
-
-async function drain(
-  stream: ReadableStream<Uint8Array>,
-  perSecond: number,
-): Promise<number> {
-  const begin = performance.now();
-  let size = 0;
-  for await (const { length } of stream) {
-    size += length;
-    const ahead = size / perSecond * 1000 - (performance.now() - begin);
-    if (ahead > 5) await new Promise((resolve) => setTimeout(resolve, ahead));
-  }
-  return size;
-}
 
 async function perSecond(run: () => Promise<unknown>): Promise<number> {
   const begin = performance.now();
@@ -93,16 +66,16 @@ export async function ourStreams(
     if (Deno.uid() !== 0) return undefined;
     const { sshArgs } = sshd ??= await startSshd();
     const context = await router.ssh({ hostname: "loopback", sshArgs });
-    await context.call(drain, bytes(chunk.length), Infinity);
-    return await perSecond(() => context.call(drain, bytes(SIZE), Infinity));
+    await context.call(drain, bulk(1));
+    return await perSecond(() => context.call(drain, bulk(SIZE)));
   }
   const context = figure === "stream"
     ? await router.local()
     : await hops(router);
-  await context.call(drain, bytes(chunk.length), Infinity);
+  await context.call(drain, bulk(1));
   await context.call(noop);
   if (figure.startsWith("stream")) {
-    return await perSecond(() => context.call(drain, bytes(SIZE), Infinity));
+    return await perSecond(() => context.call(drain, bulk(SIZE)));
   }
   const quantile = figure === "loaded_p99" ? 0.99 : 0.5;
   if (figure === "idle_p50") {
@@ -110,10 +83,10 @@ export async function ourStreams(
     return await latency(context, quantile, () => performance.now() > end);
   }
   let done = false;
-  const bulk = context.call(drain, bytes(BULK * 2), BULK)
+  const loading = context.call(drain, bulk(BULK * 2), BULK)
     .finally(() => done = true);
   const result = await latency(context, quantile, () => done);
-  await bulk;
+  await loading;
   return result;
 }
 
@@ -128,7 +101,7 @@ async function feed(command: string, args: string[]): Promise<number> {
   // It says that it is there.
   await reader.read();
   const result = await perSecond(async () => {
-    await bytes(SIZE).pipeTo(child.stdin);
+    await bulk(SIZE).pipeTo(child.stdin);
     await reader.read();
   });
   await reader.cancel();
