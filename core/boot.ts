@@ -7,12 +7,19 @@ import type { Socket } from "node:net";
 import { type ChildConfig, startChild } from "./child.ts";
 import { Importer } from "./importer.ts";
 import { tameWorker } from "./worker_scope.ts";
-import { type Port, PortTransport, SocketTransport } from "./transport.ts";
+import {
+  type Lender,
+  type Port,
+  PortTransport,
+  SocketTransport,
+} from "./transport.ts";
 
 /** What the first stage of a process hands over. */
 export interface ProcessBoot {
   config: ChildConfig;
   input: Socket;
+  /** What `input` reads is lent: its buffer is used again. */
+  lend: Lender;
   output: Socket;
   /** Bytes that were read after the preamble. */
   rest: Uint8Array;
@@ -28,7 +35,12 @@ function importer(router: ConstructorParameters<typeof Importer>[0]): Importer {
 /** Begins as a process. */
 export function bootProcess(boot: ProcessBoot): void {
   startChild(boot.config, {
-    transport: new SocketTransport(boot.input, boot.output, boot.rest),
+    transport: new SocketTransport(
+      boot.input,
+      boot.output,
+      boot.rest,
+      boot.lend,
+    ),
     functions: importer,
     core: boot.core,
     exit(code) {

@@ -31,8 +31,11 @@ export const Piece = {
 /** Credit that every stream begins with, in bytes. */
 export const WINDOW: number = 128 * 1024;
 
-/** Credit of a reader that keeps up grows to this, in bytes. */
-export const MAX_WINDOW: number = 4 * 1024 * 1024;
+/**
+ * Credit of a reader that keeps up grows to this, in bytes: some times what a
+ * hop may read in one go before it writes any of it, which is about 2 MiB.
+ */
+export const MAX_WINDOW: number = 8 * 1024 * 1024;
 
 /** Credit that the first step of an iteration gives, in bytes. */
 export const ITEM_WINDOW: number = 64 * 1024;

@@ -115,23 +115,28 @@ export function readHeader(b: Uint8Array, at: number): Header {
 /** How much larger the buffer of a frame that is incomplete grows at a time. */
 const GROWTH = 8;
 
+const EMPTY = new Uint8Array(0);
+
 /**
  * Cuts a stream of bytes, in chunks of any size, into frames.
  *
  * A frame that lies whole in one chunk is handed on as a view of it; one that
- * spans chunks is copied together, so that no chunk is kept: one of a single
- * byte may hold on to a large read buffer. Nothing is allocated on the word of
- * a length field: memory is at most {@linkcode GROWTH} times what has arrived.
+ * spans chunks is copied together, once, so that no chunk is kept: one of a
+ * single byte may hold on to a large read buffer. Nothing is allocated on the
+ * word of a length field: memory is at most {@linkcode GROWTH} times what has
+ * arrived.
  */
 export class FrameReader {
   readonly #maxSize: number;
   readonly #onFrame: (frame: Uint8Array) => void;
-  #buffer: Uint8Array = new Uint8Array(0);
+  /** The frame that has begun, and of it what has arrived. */
+  #buffer: Uint8Array = EMPTY;
   #have = 0;
+  /** Bytes until more can be told: a header, or a whole frame. */
   #need = HEADER_SIZE;
 
   /**
-   * @param onFrame gets every whole frame, header included
+   * @param onFrame gets every whole frame, header included, to keep
    * @param maxSize limit of a frame's data, in bytes
    */
   constructor(onFrame: (frame: Uint8Array) => void, maxSize: number) {
@@ -145,49 +150,59 @@ export class FrameReader {
   }
 
   /**
-   * Takes the next chunk, which now belongs to the reader.
+   * Takes the next chunk.
    *
+   * @param lent whether it is the caller's again afterwards; it belongs to the
+   * reader from now on if not
    * @throws {CorruptionError} on a wrong magic or a length over the limit
    */
-  push(chunk: Uint8Array): void {
-    if (this.#have > 0) {
-      this.#keep(chunk);
-      if (this.#have < this.#need) return;
-      // The joined buffer starts at a frame: the loop below does the rest. A
-      // header that came in pieces is joined first, then its frame's length
-      // is known and the join happens once more, when all of it is there.
-      chunk = this.#buffer.subarray(0, this.#have);
-      // What is made of it is a view: the next frame gets another buffer.
-      this.#buffer = new Uint8Array(0);
-      this.#have = 0;
-    }
-    let at = 0;
-    for (;;) {
-      const left = chunk.length - at;
-      if (left < HEADER_SIZE) {
-        this.#need = HEADER_SIZE;
+  push(chunk: Uint8Array, lent = false): void {
+    let at = this.#have > 0 ? this.#complete(chunk) : 0;
+    while (chunk.length - at >= HEADER_SIZE) {
+      const end = at + this.#check(chunk, at);
+      if (end > chunk.length) {
+        this.#need = end - at;
         break;
       }
-      const size = this.#check(chunk, at);
-      if (left < size) {
-        this.#need = size;
-        break;
-      }
-      this.#onFrame(chunk.subarray(at, at + size));
-      at += size;
+      this.#onFrame(lent ? chunk.slice(at, end) : chunk.subarray(at, end));
+      at = end;
     }
-    if (at < chunk.length) this.#keep(chunk.subarray(at));
+    if (at < chunk.length) this.#keep(chunk, at, chunk.length);
   }
 
-  #keep(chunk: Uint8Array): void {
-    const have = this.#have + chunk.length;
+  /** Adds what is missing of the frame that has begun; answers how much was. */
+  #complete(chunk: Uint8Array): number {
+    let at = 0;
+    while (at < chunk.length) {
+      const end = Math.min(chunk.length, at + this.#need - this.#have);
+      this.#keep(chunk, at, end);
+      at = end;
+      if (this.#have < this.#need) break;
+      const size = this.#check(this.#buffer, 0);
+      if (size > this.#have) {
+        this.#need = size;
+        continue;
+      }
+      const frame = this.#buffer.subarray(0, size);
+      // It is kept by who gets it: the next one gets another buffer.
+      this.#buffer = EMPTY;
+      this.#have = 0;
+      this.#need = HEADER_SIZE;
+      this.#onFrame(frame);
+      break;
+    }
+    return at;
+  }
+
+  #keep(chunk: Uint8Array, from: number, to: number): void {
+    const have = this.#have + to - from;
     if (have > this.#buffer.length) {
       const size = Math.max(have, Math.min(this.#need, have * GROWTH));
       const buffer = new Uint8Array(size);
       buffer.set(this.#buffer.subarray(0, this.#have));
       this.#buffer = buffer;
     }
-    this.#buffer.set(chunk, this.#have);
+    this.#buffer.set(chunk.subarray(from, to), this.#have);
     this.#have = have;
   }
 

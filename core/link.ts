@@ -7,10 +7,11 @@ import type { Router } from "./router.ts";
 /** What a transport tells the link above it. */
 export interface TransportEvents {
   /**
-   * Bytes arrived; they belong to the receiver from now on. Where a promise is
-   * returned, nothing more should be delivered before it resolves.
+   * Bytes arrived; they belong to the receiver from now on, unless they are
+   * lent for this call. Where a promise is returned, nothing more should be
+   * delivered before it resolves.
    */
-  data(chunk: Uint8Array): Promise<void> | undefined;
+  data(chunk: Uint8Array, lent?: boolean): Promise<void> | undefined;
   /** Nothing more will arrive. Called once. */
   end(reason: CloseReason): void;
 }
@@ -112,7 +113,7 @@ export class Link {
   /** Begins to read. The router must know the link by then. */
   start(): void {
     this.#transport.start({
-      data: (chunk) => this.#receive(chunk),
+      data: (chunk, lent) => this.#receive(chunk, lent),
       end: (reason) => this.close(reason),
     });
   }
@@ -178,11 +179,11 @@ export class Link {
     return router.contexts().some((c) => c.path.startsWith(`${path}/`));
   }
 
-  #receive(chunk: Uint8Array): Promise<void> | undefined {
+  #receive(chunk: Uint8Array, lent?: boolean): Promise<void> | undefined {
     if (this.#closed) return undefined;
     this.#heard = true;
     try {
-      this.#reader.push(chunk);
+      this.#reader.push(chunk, lent);
     } catch (error) {
       const message = (error as Error).message;
       this.#router.log("error", message, this.remoteId);

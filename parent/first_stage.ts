@@ -36,15 +36,14 @@ return import(u)};`;
 
 const PROCESS = `
 import{Socket as S}from"node:net";${LOAD}
-const i=new S({fd:3,readable:true,writable:false}),o=new S({fd:4,readable:false,writable:true}),
-q=()=>Deno.exit(1),
-f=d=>{p.push(d);l+=d.length;if(l<w)return;
+const B=new Uint8Array(65536),i=new S({fd:3,readable:true,writable:false,onread:{buffer:B,callback:n=>f(B.subarray(0,n))}}),o=new S({fd:4,readable:false,writable:true}),
+q=()=>Deno.exit(1);
+let p=[],l=0,w=8,f=d=>{p.push(d.slice());l+=d.length;if(l<w)return;
 let b=new Uint8Array(l),a=0,v,c,e;for(d of p)b.set(d,a),a+=d.length;p=[b];
 v=new DataView(b.buffer);c=v.getUint32(0)+8;w=e=c+v.getUint32(4);if(l<e)return;
-i.off("data",f).off("end",q).pause();
-g(d=b.slice(8,c)).then(m=>{o.write("MITO001%n");m.bootProcess({config:JSON.parse(new TextDecoder().decode(b.slice(c,e))),input:i,output:o,rest:b.slice(e),core:d})})};
-let p=[],l=0,w=8;
-i.on("data",f).on("end",q);o.write("MITO000%n");import.meta.url.at(-1)==5&&new S({fd:5,readable:false}).destroy()`;
+i.off("end",q).pause();
+g(d=b.slice(8,c)).then(m=>{o.write("MITO001%n");m.bootProcess({config:JSON.parse(new TextDecoder().decode(b.slice(c,e))),input:i,lend:t=>f=t,output:o,rest:b.slice(e),core:d})})};
+i.on("end",q).resume();o.write("MITO000%n");import.meta.url.at(-1)==5&&new S({fd:5,readable:false}).destroy()`;
 
 const WORKER = `${LOAD}
 onmessage=({data:d})=>{onmessage=null;g(d.core).then(m=>{postMessage("MITO001");m.bootWorker({config:d.config,core:d.core,port:globalThis})},e=>{throw e})}`;
