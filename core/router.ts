@@ -79,9 +79,9 @@ export class Router extends WaysIn {
   /** Takes the log records of this context. Set by the host. */
   onRecord: (record: LogRecord) => void = () => {};
   /** Told when a link is lost, with the ids that were behind it and why each is. */
-  onLinkLost:
-    | ((link: Link, lost: Map<number, CloseReason>) => void)
-    | undefined;
+  onLinkLost?: (link: Link, lost: Map<number, CloseReason>) => void;
+  /** Told of what came for a context that is not there, with no answer wanted. */
+  onNoRoute?: (id: number, from: Link, why: string) => void;
   /** Told of every step of opening a context. */
   readonly onProgress: ((progress: Progress) => void) | undefined;
   /** Told when the parent's link is lost. Set by the host of a child. */
@@ -305,10 +305,9 @@ export class Router extends WaysIn {
     // bounced back.
     if (!out && from !== this.parentLink) out = this.parentLink;
     if (!out) {
-      return this.#refuse(
-        message,
-        `${Dead.NO_ROUTE}${dstId}, my ID is ${this.id}`,
-      );
+      const why = `${Dead.NO_ROUTE}${dstId}, my ID is ${this.id}`;
+      if (from && !message.replyTo) this.onNoRoute?.(dstId, from, why);
+      return this.#refuse(message, why);
     }
     if (from) {
       if (

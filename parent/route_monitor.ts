@@ -40,6 +40,15 @@ export class RouteMonitor {
       this.#watchers.delete(link);
       for (const [id, reason] of lost) this.#tell(id, reason, link);
     };
+    router.onNoRoute = (id, link, message) => {
+      // Its sender may wait for the end of that context, of which it was not
+      // told when that was: it had not spoken to it yet.
+      if (link === router.parentLink) return;
+      router.answer(this.#message(link, Handle.DEL_ROUTE, [id, {
+        kind: "route",
+        message,
+      }]));
+    };
     router.addHandler((message, link) => this.#add(message, link!), {
       handle: Handle.ADD_ROUTE,
       service: true,
@@ -94,6 +103,14 @@ export class RouteMonitor {
   }
 
   #send(link: Link, handle: number, payload: AddRoute | DelRoute): void {
+    link.send(this.#message(link, handle, payload));
+  }
+
+  #message(
+    link: Link,
+    handle: number,
+    payload: AddRoute | DelRoute,
+  ): Message {
     const { id } = this.#router;
     const message = Message.value(payload, {
       dstId: link.remoteId,
@@ -103,7 +120,7 @@ export class RouteMonitor {
     });
     // What the lost one had sent in full is not to be cut off by this.
     if (handle === Handle.DEL_ROUTE) message.endOfId = payload[0];
-    link.send(message);
+    return message;
   }
 
   #add(message: Message, link: Link): void {

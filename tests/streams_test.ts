@@ -1,20 +1,20 @@
 /** Streams through real processes: memory, fairness, and what breaks them. */
 import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
-import { type Context, DisconnectedError, Router } from "../mod.ts";
+import {
+  type Context,
+  DisconnectedError,
+  Router,
+  type Sender,
+} from "../mod.ts";
 import { bulk, drain } from "./fixtures/bulk.ts";
+import { ENDINGS, hops, SOON } from "./fixtures/hops.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
+import { howItEnded, takeStream } from "./fixtures/taker.ts";
 
 const MIB = 1024 * 1024;
 
 function rss(): number {
   return Deno.memoryUsage().rss;
-}
-
-/** Three hops, one behind the other. */
-async function hops(router: Router): Promise<[Context, Context, Context]> {
-  const first = await router.local();
-  const second = await router.local({ via: first });
-  return [first, second, await router.local({ via: second })];
 }
 
 Deno.test("a slow reader behind three hops costs nobody memory, and small calls pass", async () => {
@@ -94,43 +94,50 @@ Deno.test("a small call does not wait for a large one, at any hop", async () => 
   assert(calls > 10, `${calls} calls meanwhile`);
 });
 
-for (const killed of [0, 1, 2]) {
-  Deno.test(`SIGKILL of hop ${killed + 1} of three ends a transfer on both sides`, async () => {
-    await using _ = await noLeaks();
-    await using router = new Router({ onLog() {} });
-    const all = await hops(router);
-    const pids = await Promise.all(all.map((c) => c.call(() => Deno.pid)));
-    const last = all[2];
-    const started = Promise.withResolvers<void>();
-    const cancelled = Promise.withResolvers<unknown>();
-    let chunks = 0;
-    const source = new ReadableStream<Uint8Array>({
-      pull(controller) {
-        controller.enqueue(new Uint8Array(64 * 1024));
-        if (++chunks === 50) started.resolve();
-      },
-      cancel: (reason) => cancelled.resolve(reason),
+for (const [ending, { itself, behind, end }] of Object.entries(ENDINGS)) {
+  for (const ended of [0, 1, 2]) {
+    Deno.test(`${ending} of hop ${ended + 1} of three ends a transfer on both sides`, async () => {
+      await using _ = await noLeaks();
+      await using router = new Router({ onLog() {} });
+      const all = await hops(router, SOON);
+      const pids = await Promise.all(all.map((c) => c.call(() => Deno.pid)));
+      const last = all[2];
+      const started = Promise.withResolvers<void>();
+      const cancelled = Promise.withResolvers<unknown>();
+      let chunks = 0;
+      const source = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          controller.enqueue(new Uint8Array(64 * 1024));
+          if (++chunks === 50) started.resolve();
+        },
+        cancel: (reason) => cancelled.resolve(reason),
+      });
+      const sent = assertRejects(
+        () => last.call(drain, source),
+        DisconnectedError,
+      );
+      const taken = assertRejects(
+        async () => await drain(await last.call(bulk)),
+        DisconnectedError,
+      );
+      await started.promise;
+      end(all[ended]!, pids[ended]!);
+      const begin = performance.now();
+      for (const { reason, path } of [await sent, await taken]) {
+        assertEquals(
+          [reason.kind, path],
+          [ended === 2 ? itself : behind, last.path],
+          reason.message,
+        );
+      }
+      const reason = await cancelled.promise;
+      assert(reason instanceof DisconnectedError, String(reason));
+      await Promise.all(
+        pids.slice(ended).map((pid) => goneWithin(pid, 4000)),
+      );
+      assertLess(performance.now() - begin, 6000);
     });
-    const sent = assertRejects(
-      () => last.call(drain, source),
-      DisconnectedError,
-    );
-    const taken = assertRejects(
-      async () => await drain(await last.call(bulk)),
-      DisconnectedError,
-    );
-    await started.promise;
-    Deno.kill(pids[killed]!, "SIGKILL");
-    const kind = killed === 2 ? "signal" : "route";
-    for (const { reason, path } of [await sent, await taken]) {
-      assertEquals([reason.kind, path], [kind, last.path], reason.message);
-    }
-    const reason = await cancelled.promise;
-    assert(reason instanceof DisconnectedError, String(reason));
-    await Promise.all(
-      pids.slice(killed).map((pid) => goneWithin(pid, 2000)),
-    );
-  });
+  }
 }
 
 Deno.test("siblings stream to each other, and learn of each other's end", async () => {
@@ -161,4 +168,27 @@ Deno.test("siblings stream to each other, and learn of each other's end", async 
   await one!.ping();
   await one!.shutdown();
   await call;
+});
+
+Deno.test("who hears late of a sibling that is gone hears of its end all the same", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const hop = await router.local();
+  for (const via of [undefined, hop]) {
+    const one = await router.local({ name: "one" });
+    const other = await router.local(via ? { via } : {});
+    // It takes what it is sent when its sender is gone: what it says then is the
+    // first that it ever said to it.
+    const sender = await other.call(takeStream);
+    const pid = await other.call(() => Deno.pid);
+    Deno.kill(pid, "SIGSTOP");
+    await one.call((sender: Sender<ReadableStream>) => {
+      sender.send(new ReadableStream());
+    }, sender);
+    await one.shutdown();
+    Deno.kill(pid, "SIGCONT");
+    const name = other.with({ timeout: 5000 }).call(howItEnded);
+    assertEquals(await name, "DisconnectedError");
+    await other.shutdown();
+  }
 });
