@@ -123,7 +123,8 @@ export interface SshOptions extends ConnectOptions {
   sshArgs?: string[];
   /**
    * Whether a connection that the user keeps open (ControlMaster in ssh's own
-   * configuration) is used. None is ever made. @default {false}
+   * configuration) is used. With `false` the connection is the context's own.
+   * @default {false}
    */
   controlMaster?: boolean;
 }

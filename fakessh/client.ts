@@ -19,7 +19,13 @@ export async function runClient(
       new Deno.Command("stty", { args, stdin: "inherit" }).outputSync().stdout,
     ).trim();
   let saved: string | undefined;
+  let child: Deno.ChildProcess | undefined;
   const finish = (code: number): never => {
+    try {
+      child?.kill();
+    } catch {
+      // It has ended.
+    }
     if (saved !== undefined) stty(saved);
     Deno.exit(code);
   };
@@ -60,6 +66,13 @@ export async function runClient(
       return [0, 0];
     }
   };
+  const self = () => {
+    try {
+      return Deno.uid() ?? "";
+    } catch {
+      return "";
+    }
+  };
   const names = /^(?:LANG|LC_\w+|TERM|COLORTERM|NO_COLOR|GIT_PROTOCOL)$/;
   const env = Object.entries(Deno.env.toObject())
     .filter(([name]) => names.test(name)).map((pair) => pair.join("="));
@@ -89,7 +102,12 @@ export async function runClient(
       return given;
     }
   };
-  const head = [tty.map(Number).join(""), ...size(), env.length, ...env];
+  const head = [
+    `${tty.map(Number).join("")} ${self()}`,
+    ...size(),
+    env.length,
+    ...env,
+  ];
   sent = send(
     "H",
     new Uint8Array([...encoder.encode(head.join("\0")), ...words()]),
@@ -151,6 +169,53 @@ export async function runClient(
     return taken;
   };
   let deafError = false;
+  const mux =
+    /^(?:mux_client_request_session: session request failed|kex_\w+): /;
+  // What ssh says itself then is for us; it says that first.
+  const pass = async (errors: ReadableStream<Uint8Array>) => {
+    let refused = false;
+    let first = true;
+    for await (const chunk of errors) {
+      if (first) refused = mux.test(decoder.decode(chunk));
+      first = false;
+      if (refused || deafError) continue;
+      await writeAll(Deno.stderr, chunk).catch(() => deafError = true);
+    }
+    return refused;
+  };
+  const report = (code: number, refused = false) =>
+    send("D", new Uint8Array(refused ? [code, 0x72] : [code]));
+  // Runs a command with our own streams.
+  const runHere = async (how: string, command: string, args: string[]) => {
+    const here = how.includes("h");
+    try {
+      child = new Deno.Command(command, {
+        args,
+        stdin: how.includes("n") ? "null" : "inherit",
+        stdout: "inherit",
+        stderr: here ? "inherit" : "piped",
+        detached: here,
+      }).spawn();
+    } catch {
+      return await report(255);
+    }
+    if (here) {
+      // What is its own alone it can close.
+      for (const stream of [Deno.stdin, Deno.stdout]) {
+        try {
+          stream.close();
+        } catch {
+          // It was closed already.
+        }
+      }
+    }
+    const [{ code, signal }, refused] = await Promise.all([
+      child.status,
+      !here && pass(child.stderr),
+    ]);
+    child = undefined;
+    await report(signal ? 255 : code, refused);
+  };
   for (;;) {
     const head = await take(5);
     const kind = String.fromCharCode(head[0]!);
@@ -160,6 +225,11 @@ export async function runClient(
         if (deafError) break;
         await writeAll(Deno.stderr, body).catch(() => deafError = true);
         break;
+      case "R": {
+        const [how, command, ...args] = decoder.decode(body).split("\0");
+        void runHere(how!, command!, args).catch(() => {});
+        break;
+      }
       case "W":
         ready.resolve();
         stopped = true;

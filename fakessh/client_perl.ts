@@ -29,13 +29,16 @@ export function perlClient(
 const BODY = String.raw`
 my $linux = $^O eq 'linux';
 my $nonblock = $linux ? 2048 : 4;
-my (@flags, $saved);
+my (@flags, $saved, $child, $log);
+my ($in, $out) = (1, 1);
+my ($refused, $said) = ('', 0);
 $SIG{PIPE} = 'IGNORE';
 stat STDIN or open STDIN, '<', '/dev/null';
 stat STDOUT or open STDOUT, '>', '/dev/null';
 stat STDERR or open STDERR, '>', '/dev/null';
 
 sub finish {
+  kill 'TERM', $child if $child;
   system 'stty', $saved if defined $saved;
   fcntl $_->[0], 4, $_->[1] for @flags;
   exit $_[0];
@@ -70,11 +73,46 @@ sub size {
   return (0, 0) unless ioctl STDIN, $linux ? 0x5413 : 0x40087468, $size;
   return unpack 'SS', $size;
 }
+# As if it had been started elsewhere: without our terminal, what we ignore, and
+# what else is open.
+sub alone {
+  setpgrp 0, 0;
+  if (open my $tty, '<', '/dev/tty') {
+    ioctl $tty, $linux ? 0x5422 : 0x20007471, 0;
+  }
+  $SIG{$_} = 'DEFAULT' for qw(INT QUIT HUP TERM TSTP TTIN TTOU);
+  for my $n (3 .. 255) { open my $other, '<&=', $n and close $other }
+}
+# Runs a command with our own streams, but for its errors: those come by here,
+# so that their end is noticed.
+sub run {
+  my ($how, @command) = @_;
+  fcntl $_->[0], 4, $_->[1] for grep { $_->[0] ne *STDERR } @flags;
+  pipe $log, my $errors or fail("no pipe: $!");
+  $SIG{CHLD} = sub {};
+  $child = fork;
+  defined $child or fail("no process: $!");
+  if (!$child) {
+    $SIG{PIPE} = 'DEFAULT';
+    open STDIN, '<', '/dev/null' if $how =~ /n/;
+    open STDERR, '>&', $errors;
+    alone() if $how =~ /h/;
+    exec { $command[0] } @command;
+    syswrite STDERR, "fakessh: cannot run $command[0]: $!\r\n";
+    kill 'KILL', $$;
+  }
+  close $errors;
+  # What is its own alone it can close.
+  if ($how =~ /h/) { close STDIN; close STDOUT }
+  ($in, $out) = (0, 0) if $how =~ /h/;
+}
 sub again { return $! == 4 || $! == 11 || $! == 35 }
 
 for my $name (qw(INT TERM HUP QUIT)) {
   $SIG{$name} = sub { finish(255) } if ($SIG{$name} || '') ne 'IGNORE';
 }
+my $mux =
+  qr/\A(?:mux_client_request_session: session request failed|kex_\w+): /;
 my $resized;
 my @tty = map { -t $_ ? 1 : 0 } *STDIN, *STDOUT, *STDERR;
 my $id = sprintf '%016x%08x%08x', $$, rand 2**32, rand 2**32;
@@ -83,7 +121,7 @@ my ($control, $data) = (dial(), dial());
 $SIG{WINCH} = sub { $resized = 1 } if $tty[0];
 my @env = map { "$_=$ENV{$_}" }
   grep { /^(?:LANG|LC_\w+|TERM|COLORTERM|NO_COLOR|GIT_PROTOCOL)$/ } keys %ENV;
-my $hello = join "\0", join('', @tty), size(), scalar @env, @env, @ARGV;
+my $hello = join "\0", join('', @tty) . " $>", size(), scalar @env, @env, @ARGV;
 send_all($data, "D$token$id");
 send_all($control, "C$token$id" . pack 'a N/a*', 'H', $hello) or
   fail('the program that lends its connections is gone');
@@ -99,10 +137,15 @@ fcntl $data, 4, $nonblock;
 
 my ($fc, $fd) = (fileno $control, fileno $data);
 my ($frames, $up, $down, $err, $exit) = ('', '', '', '');
-my ($reading, $in, $out, $linked) = (0, 1, 1, 1);
+my ($reading, $linked) = (0, 1);
 # A signal just ahead of select() does not end it, and stty sends two in a row.
 my $patience = $tty[0] ? 0.2 : undef;
 for (;;) {
+  if ($child && !$log && waitpid($child, 1) == $child) {
+    $child = 0;
+    fcntl $_->[0], 4, $_->[1] | $nonblock for @flags;
+    send_all($control, pack 'a N/a*', 'D', chr($? & 127 ? 255 : $? >> 8) . $refused);
+  }
   if ($resized) {
     $resized = 0;
     send_all($control, pack 'a N/a*', 'Z', join ' ', size());
@@ -116,7 +159,19 @@ for (;;) {
   vec($w, $fd, 1) = 1 if $up ne '';
   vec($w, 1, 1) = 1 if $down ne '';
   vec($w, 2, 1) = 1 if $err ne '';
-  next if select($r, $w, undef, $patience) <= 0;
+  vec($r, fileno $log, 1) = 1 if $log && length $err < 65536;
+  my $wait = $child && !$log ? 0.05 : $patience;
+  next if select($r, $w, undef, $wait) <= 0;
+  if ($log && vec $r, fileno $log, 1) {
+    my $n = sysread $log, my $more, 65536;
+    if (defined $n ? $n == 0 : !again()) { close $log; undef $log }
+    elsif ($n) {
+      # What ssh says itself then is for us; it says that first.
+      $refused = 'r' if !$said && $more =~ $mux;
+      $said = 1;
+      $err .= $more unless $refused;
+    }
+  }
   if (vec $w, 1, 1) {
     my $n = syswrite STDOUT, $down;
     if (defined $n) { substr $down, 0, $n, '' }
@@ -157,6 +212,7 @@ for (;;) {
     substr $frames, 0, 5 + $size, '';
     if ($kind eq 'E') { $err .= $body }
     elsif ($kind eq 'X') { $exit = unpack 'C', $body }
+    elsif ($kind eq 'R') { run(split /\0/, $body, -1) }
     elsif ($kind eq 'W') { $in = 0; $up = ''; drop(*STDIN) unless $tty[0] }
     elsif ($kind eq 'G') {
       $reading = 1;

@@ -6,6 +6,7 @@
  */
 import type { Context, RemoteProcess } from "../core/mod.ts";
 import type { RunPlan } from "./plan.ts";
+import { type Direct, type DirectOptions, startDirect } from "./direct.ts";
 import { start, type StartOptions } from "./remote.ts";
 
 /** What serves a client: a {@linkcode RemoteProcess}, or what stands for one. */
@@ -17,7 +18,14 @@ export type Served =
   & AsyncDisposable;
 
 /** Starts a command. */
-export type Start = (plan: RunPlan, options: StartOptions) => Promise<Served>;
+export interface Start {
+  (plan: RunPlan, options: StartOptions): Promise<Served>;
+  /** Has the client start it, where that can be. */
+  direct?: (
+    plan: RunPlan,
+    options: DirectOptions,
+  ) => Promise<Direct | undefined>;
+}
 
 /** What may be done to a command. */
 export type Order = ["kill", Deno.Signal] | ["resize", number, number];
@@ -45,7 +53,9 @@ export type Door = (
 
 /** Starts commands in a context that may be called from here. */
 export function startIn(dest: Context): Start {
-  return (plan, options) => start(dest, plan, options);
+  const starter: Start = (plan, options) => start(dest, plan, options);
+  starter.direct = (plan, options) => startDirect(dest, plan, options);
+  return starter;
 }
 
 /** A door into a context that may be called from here. */

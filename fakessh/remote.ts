@@ -199,17 +199,22 @@ export interface StartOptions {
   note: (text: string) => void;
 }
 
-/**
- * Starts a command under the login shell of the context's user, in the home
- * directory.
- *
- * @throws {Error} with a message for the user
- */
-export async function start(
+/** What is run for a client, as a process. */
+export interface Prepared {
+  shell: string;
+  user: string;
+  program: string;
+  args: string[];
+  cwd: string;
+  env: Record<string, string>;
+}
+
+/** Finds out how a command is run. */
+export async function prepare(
   dest: Context,
   plan: RunPlan,
-  { binary, terminal, note }: StartOptions,
-): Promise<RemoteProcess> {
+  { binary, note }: StartOptions,
+): Promise<Prepared> {
   const { user, home, shell, hasHome, env } = await loginOf(dest);
   const command = plan.subsystem
     ? await subsystemOf(dest, plan.command)
@@ -219,25 +224,45 @@ export async function start(
       `Could not chdir to home directory ${home}: No such file or directory\r\n`,
     );
   }
-  const { rows, columns, term } = terminal;
   const bytes = binary && !plan.subsystem;
-  const options: RemoteCommandOptions = {
+  return {
+    user,
+    shell,
+    program: bytes ? "/bin/sh" : shell,
     args: bytes ? binaryCommand(shell, command) : ["-c", command],
     cwd: hasHome ? home : "/",
-    clearEnv: true,
     env: { ...env, ...plan.env },
+  };
+}
+
+/**
+ * Starts a command under the login shell of the context's user, in the home
+ * directory.
+ *
+ * @throws {Error} with a message for the user
+ */
+export async function start(
+  dest: Context,
+  plan: RunPlan,
+  options: StartOptions,
+): Promise<RemoteProcess> {
+  const { user, shell, program, ...rest } = await prepare(dest, plan, options);
+  const { rows, columns, term } = options.terminal;
+  const command: RemoteCommandOptions = {
+    ...rest,
+    clearEnv: true,
     stdin: "piped",
   };
   if (plan.pty) {
-    options.pty = {
+    command.pty = {
       rows: rows || 24,
       columns: columns || 80,
       term: term || "dumb",
     };
-    options.env!.TERM = term || "dumb";
+    command.env!.TERM = term || "dumb";
   }
   try {
-    return await dest.spawn(bytes ? "/bin/sh" : shell, options);
+    return await dest.spawn(program, command);
   } catch (error) {
     if (!(error instanceof CallError)) throw error;
     throw new Error(

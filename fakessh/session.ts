@@ -1,4 +1,6 @@
 import { errorMessage } from "../core/mod.ts";
+import { within } from "../parent/mod.ts";
+import type { Direct } from "./direct.ts";
 import type { Served, Start } from "./door.ts";
 import type { Invocation } from "./host.ts";
 import { planFor, type RunPlan } from "./plan.ts";
@@ -6,6 +8,12 @@ import { type Control, Frame, writeAll } from "./wire.ts";
 
 /** What ssh exits with when the failure is its own. */
 const FAILED = 255;
+
+/** Milliseconds that a context takes at most to be gone. */
+const ENDING = 5000;
+
+/** `r` */
+const REFUSED = 0x72;
 
 /** Bytes that are read from a client at a time. */
 const CHUNK = 128 * 1024;
@@ -28,6 +36,7 @@ export async function serve(
   const { control, data } = invocation;
   const plan = planFor(invocation);
   let code = FAILED;
+  const cleared: Promise<void>[] = [];
   if (plan.kind === "answer") {
     if (plan.stderr) await control.say(plan.stderr);
     if (plan.stdout) {
@@ -41,12 +50,13 @@ export async function serve(
       debug(`means nothing here: ${plan.ignored.join(" ")}`);
     }
     try {
-      code = await attach(start, plan, invocation);
+      code = await attach(start, plan, invocation, cleared);
     } catch (error) {
       await control.say(`fakessh: ${errorMessage(error)}\r\n`);
     }
   }
   await leave(invocation, code);
+  await Promise.all(cleared);
 }
 
 /** Tells the client how it ended, and waits until it is gone. */
@@ -65,21 +75,82 @@ async function leave(
   }
 }
 
-/** Runs a command for a client, and answers what ssh would exit with. */
+/**
+ * Runs a command for a client, and answers what ssh would exit with.
+ *
+ * @param cleared takes what has to be done when the client has its answer
+ */
 async function attach(
   start: Start,
   plan: RunPlan,
-  { binary, control, data, rows, columns, env }: Invocation,
+  { binary, control, data, rows, columns, env, terminals, uid }: Invocation,
+  cleared: Promise<void>[],
 ): Promise<number> {
-  const process = await start(plan, {
+  const options = {
     binary,
     terminal: { rows, columns, term: env.TERM ?? "" },
-    note: (text) => void control.say(text),
-  });
+    note: (text: string) => void control.say(text),
+  };
+  const direct = await start.direct?.(plan, { ...options, terminals, uid });
+  if (direct) {
+    const code = await runByClient(direct, control, cleared);
+    if (code !== undefined) return code;
+  }
+  const process = await start(plan, options);
   try {
     return await new Attached(process, control, plan).run(await data);
   } finally {
     await process[Symbol.asyncDispose]();
+  }
+}
+
+/**
+ * Has the client run a command by itself, and answers what it exited with;
+ * `undefined` when that way is not there after all, and nothing has run.
+ */
+async function runByClient(
+  direct: Direct,
+  control: Control,
+  cleared: Promise<void>[],
+): Promise<number | undefined> {
+  let ended = false;
+  try {
+    const words = [direct.flags, ...direct.argv].join("\0");
+    await control.send(Frame.RUN, encoder.encode(words));
+    const done = await Promise.race([doneWith(control), direct.lost]);
+    ended = true;
+    const { code, refused } = done;
+    // Who carried it says the same when it could not.
+    if (code !== FAILED) return code;
+    const begun = await direct.hasBegun();
+    if (begun) return code;
+    if (refused) {
+      direct.refuse();
+      return undefined;
+    }
+    // A context that is shutting down has ended it, and is gone soon.
+    if (begun === undefined) {
+      await within(direct.lost, ENDING);
+      return code;
+    }
+    // Its input may have been read: it is not to be run without its beginning.
+    throw new Error("the command could not be started");
+  } finally {
+    // A context that is lost has ended it by itself.
+    cleared.push(direct.done(!ended).catch(() => {}));
+  }
+}
+
+/** The exit code of what the client runs, and whether its session was refused. */
+async function doneWith(
+  control: Control,
+): Promise<{ code: number; refused: boolean }> {
+  for (;;) {
+    const frame = await control.read();
+    if (!frame) throw new Error("the client is gone");
+    if (frame[0] !== Frame.DONE) continue;
+    const [code = FAILED, why] = frame[1];
+    return { code, refused: why === REFUSED };
   }
 }
 

@@ -18,6 +18,13 @@ export const Frame = {
   SIZE: "Z",
   /** Client: nobody reads its stdout any more. */
   DEAF: "P",
+  /**
+   * Client: what it was told to run has ended; its exit code, one byte, and `r`
+   * if the connection has refused it before it had read anything.
+   */
+  DONE: "D",
+  /** Host: run this yourself; see {@linkcode RunFlag}. */
+  RUN: "R",
   /** Host: read stdin from now on; `r` as data: put the terminal in raw mode. */
   GO: "G",
   /** Host: this is for stderr. */
@@ -26,6 +33,20 @@ export const Frame = {
   STOP: "W",
   /** Host: exit with this, one byte, when all output is written. */
   EXIT: "X",
+} as const;
+
+/**
+ * What a client is to run instead of carrying bytes: letters, then the command,
+ * with NULs between. Its error output is the client's to pass on.
+ */
+export const RunFlag = {
+  /** It reads nothing. */
+  NULL: "n",
+  /**
+   * It is the command itself: in a process group of its own, and nobody else
+   * holds on to its stdin and stdout.
+   */
+  HERE: "h",
 } as const;
 
 /** A letter, the token, the id. */
@@ -46,6 +67,8 @@ export interface Hello {
   binary: boolean;
   /** Whether stdin, stdout and stderr are terminals. */
   terminals: [stdin: boolean, stdout: boolean, stderr: boolean];
+  /** The user that it runs as; -1 if it cannot tell. */
+  uid: number;
   /** Size of the terminal; 0 where there is none. */
   rows: number;
   /** Size of the terminal; 0 where there is none. */
@@ -72,7 +95,8 @@ export function parseHello(bytes: Uint8Array): Hello {
       text += String.fromCharCode(...bytes.subarray(at, at + 8192));
     }
   }
-  const [tty, rows, columns, count, ...rest] = text.split("\0");
+  const [self, rows, columns, count, ...rest] = text.split("\0");
+  const [tty, uid] = self!.split(" ");
   const variables = Number(count);
   if (
     !/^[01]{3}$/.test(tty!) || !/^\d+$/.test(count ?? "") ||
@@ -88,6 +112,7 @@ export function parseHello(bytes: Uint8Array): Hello {
     args: rest.slice(variables),
     binary,
     terminals: [a!, b!, c!],
+    uid: /^\d+$/.test(uid ?? "") ? Number(uid) : -1,
     rows: Number(rows) | 0,
     columns: Number(columns) | 0,
     env,

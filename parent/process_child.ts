@@ -38,6 +38,8 @@ export interface ProcessOptions {
   carrier?: boolean;
   /** Whether its context may outlive this one. @default {false} */
   detachable?: boolean;
+  /** Called when it has ended. */
+  onGone?: () => void;
 }
 
 /** A child process: its pipes as a transport, its life, and what it prints. */
@@ -55,6 +57,8 @@ export class ProcessChild implements Child, Transport {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #reader: ReadableStreamBYOBReader;
   #buffer = new Uint8Array(READ_SIZE);
+  /** Resolves when there is room for what it sends next. */
+  #full: Promise<void> | undefined;
   #rest: Uint8Array = new Uint8Array(0);
   #timers: ReturnType<typeof setTimeout>[] = [];
   #exited: Deno.CommandStatus | undefined;
@@ -133,6 +137,7 @@ export class ProcessChild implements Child, Transport {
     if (!done) await reader.cancel().catch(() => {});
     // What is being written may stay so, for the same reason.
     await within(this.#writer.abort().catch(() => {}), GRACE);
+    this.#options.onGone?.();
   }
 
   /** The next bytes; `null` at the end. */
@@ -165,14 +170,15 @@ export class ProcessChild implements Child, Transport {
   }
 
   start(events: TransportEvents): void {
-    if (this.#rest.length > 0) void events.data(this.#rest);
     const read = this.#pump(events);
     void (async () => {
       // Its end is known by its process; a pipe alone can stay open without
       // it, or be closed before it.
       const status = this.#process.status;
       await Promise.race([read, status]);
-      await within(Promise.all([read, this.gone]), GRACE * 4);
+      // What it has written is still to be taken, where that has to wait for room.
+      const all = Promise.all([read, this.gone]);
+      while (!await within(all, GRACE * 4) && this.#full) await this.#full;
       events.end(this.reason());
       await this.#reader.cancel().catch(() => {});
     })();
@@ -182,8 +188,9 @@ export class ProcessChild implements Child, Transport {
     for (;;) {
       const chunk = await this.read();
       if (!chunk) return;
-      const full = events.data(chunk);
-      if (full) await full;
+      this.#full = events.data(chunk);
+      if (this.#full) await this.#full;
+      this.#full = undefined;
     }
   }
 

@@ -16,7 +16,7 @@ import {
   resizeTerminal,
   type Terminal,
 } from "./terminal.ts";
-import { Watchdog } from "./watchdog.ts";
+import { watchdog } from "./watchdog.ts";
 
 /** Milliseconds between SIGTERM and SIGKILL when a process is not wanted any more. */
 const MERCY = 500;
@@ -34,7 +34,6 @@ export interface Started {
 }
 
 const running = new Map<number, Running>();
-const watchdog = new Watchdog();
 let ids = 0;
 
 /** A process that has not ended. */

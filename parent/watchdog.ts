@@ -7,7 +7,8 @@
 
 /**
  * Reads `+ group` and `- group`; at the end of its input it kills what it was
- * told and not told to forget.
+ * told and not told to forget. A group may stand in a folder, which then goes
+ * as well.
  */
 const PROGRAM = `l=
 while read -r o g; do
@@ -16,13 +17,16 @@ while read -r o g; do
   [ "$o" = + ] && n="$n $g"
   l=$n
 done
-for i in $l; do kill -KILL "-$i"; done`;
+for i in $l; do
+  case $i in /*) g=; rm -f "$i/run"; read -r g <"$i/pid"; rm -rf "$i"; i=$g ;; esac
+  [ "$i" ] && kill -KILL "-$i"
+done`;
 
 const utf8 = new TextEncoder();
 
 /** Process groups that must not outlive this context. */
 export class Watchdog {
-  readonly #groups = new Set<number>();
+  readonly #groups = new Set<number | string>();
   /** Those of them whose leader has ended, and others had not. */
   readonly #left = new Set<number>();
   #writer: WritableStreamDefaultWriter<Uint8Array> | undefined;
@@ -57,19 +61,25 @@ export class Watchdog {
     this.#writer?.write(utf8.encode(line)).catch(() => {});
   }
 
-  /** Watches a process group. */
-  add(group: number): void {
+  /** Watches a process group, or the one that `pid` in a folder will name. */
+  add(group: number | string): void {
     // One of the same number is gone, or this could not be its.
-    this.#left.delete(group);
+    if (typeof group === "number") this.#left.delete(group);
     this.sweep();
     this.#groups.add(group);
     this.#say(`+ ${group}\n`);
   }
 
   /** Forgets a group whose leader has ended, unless others are in it. */
-  remove(group: number): void {
-    this.#left.add(group);
+  remove(group: number | string): void {
+    if (typeof group === "number") this.#left.add(group);
+    else this.#forget(group);
     this.sweep();
+  }
+
+  #forget(group: number | string): void {
+    this.#groups.delete(group);
+    this.#say(`- ${group}\n`);
   }
 
   /** Forgets the groups that are gone by now: their numbers come round. */
@@ -77,8 +87,7 @@ export class Watchdog {
     for (const group of this.#left) {
       if (groupLives(group)) continue;
       this.#left.delete(group);
-      this.#groups.delete(group);
-      this.#say(`- ${group}\n`);
+      this.#forget(group);
     }
   }
 
@@ -92,6 +101,9 @@ export class Watchdog {
     await this.#gone;
   }
 }
+
+/** The one of this context. */
+export const watchdog: Watchdog = new Watchdog();
 
 /** Whether somebody is left in a process group. */
 function groupLives(group: number): boolean {

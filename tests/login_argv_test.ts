@@ -87,6 +87,21 @@ Deno.test("ssh gets just these arguments", () => {
     const all = ["-T", ...args, "--", options.hostname];
     assertEquals(sshArgs(options), all);
   }
+  // With a socket by which others share the connection.
+  assertEquals(
+    sshArgs({ hostname: "h" }, "/tmp/mitogen-0/x"),
+    [
+      ...["-T", ...silent],
+      ...SSH_DEFAULTS.flatMap((word) =>
+        word === "ControlMaster=no"
+          ? ["ControlMaster=yes"]
+          : word === "ControlPath=none"
+          ? ["ControlPath=/tmp/mitogen-0/x", "-o", "ControlPersist=no"]
+          : [word]
+      ),
+      ...["--", "h"],
+    ],
+  );
 });
 
 Deno.test("sudo, su and doas get just these arguments", () => {

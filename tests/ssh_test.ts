@@ -17,7 +17,7 @@ import {
   Secret,
 } from "../mod.ts";
 import { lacking } from "../tools/system.ts";
-import { noLeaks } from "./fixtures/leaks.ts";
+import { filesIn, noLeaks } from "./fixtures/leaks.ts";
 import { makeRules, watchFor } from "./fixtures/privilege.ts";
 import { lines, makeFolder, run } from "./fixtures/programs.ts";
 import { type Sshd, startSshd } from "./fixtures/sshd.ts";
@@ -429,7 +429,7 @@ Deno.test({
       ...await running(config!).then((all) =>
         all.filter((line) => !line.includes("/sshd"))
       ),
-      ...[...Deno.readDirSync(folder.path)].map(({ name }) => name),
+      ...filesIn(folder.path),
     ];
     const end = performance.now() + 5000;
     let still = await left();

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { filesIn } from "../tests/fixtures/leaks.ts";
 import { prepare } from "./system.ts";
 
 /** One test case in the report, and what became of it. */
@@ -97,7 +98,7 @@ async function main(): Promise<number> {
     let code = await run(report, temporary);
     const junit = await Deno.readTextFile(report).catch(() => "");
     const [passed, failed, skipped] = count(junit);
-    const left = [...Deno.readDirSync(temporary)].map(({ name }) => name);
+    const left = filesIn(temporary);
     if (left.length > 0) {
       console.error(`LEFT BEHIND in the temporary folder: ${left.join(" ")}`);
       code ||= 1;

@@ -8,6 +8,7 @@ import {
   type Context,
   CopyError,
   current,
+  DisconnectedError,
   registerLibrary,
 } from "../../core/mod.ts";
 import { BatchReader } from "./batch.ts";
@@ -165,10 +166,14 @@ async function failures(
   }
 }
 
-/** What a call that copies failed with, without the call around it. */
+/**
+ * What a call that copies failed with, without the call around it: the copy's
+ * own reason, or the loss of a context, which either side may be first to see.
+ */
 export function understood(error: unknown): unknown {
-  return error instanceof CallError && error.cause instanceof CopyError
-    ? error.cause
+  const cause = error instanceof CallError ? error.cause : undefined;
+  return cause instanceof CopyError || cause instanceof DisconnectedError
+    ? cause
     : error;
 }
 

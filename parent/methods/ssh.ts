@@ -8,6 +8,8 @@ import {
 import { Askpass } from "../askpass.ts";
 import type { Attempt } from "../connect.ts";
 import { once } from "../dialogue.ts";
+import { ControlSocket } from "../control_socket.ts";
+import { lendWay } from "../direct.ts";
 import { loginCommand } from "../first_stage.ts";
 import { permissionFlags, resolvePermissions } from "../permissions.ts";
 import type { ProcessChild } from "../process_child.ts";
@@ -21,7 +23,51 @@ export async function connectSsh(
   attempt: Attempt,
   options: SshOptions,
 ): Promise<Context> {
-  const args = sshArgs(options);
+  const mayRun = resolvePermissions(options.permissions).run === true;
+  // Whoever would use it is at the top; below, a killed context would leave it.
+  const control =
+    attempt.parent.router.id === 0 && mayRun && !sharesOther(options)
+      ? ControlSocket.make()
+      : undefined;
+  try {
+    const context = await connectOver(control, attempt, options);
+    if (control) lendWay(context, control.way("ssh"));
+    return context;
+  } catch (error) {
+    control?.remove();
+    // One that is confined may not make it where this program may.
+    if (control && error instanceof ConnectError && MUX.test(error.tail)) {
+      return await connectOver(undefined, attempt, options);
+    }
+    throw error;
+  }
+}
+
+/** What ssh says when it cannot make the socket. */
+const MUX = /^(?:unix_listener|.*mux listener|ControlPath|ControlSocket)/m;
+
+/** `-M` and `-S`, perhaps behind flags that take no argument. */
+const SHARING_FLAG = /^-[46AaCfGgKkNnqsTtVvXxYy]*[MS]/;
+/** The same as options. */
+const SHARING_OPTION = /control(?:master|path)/i;
+
+/**
+ * Whether the user says how the connection is shared, or which ssh it is that
+ * would have to share it: that may be no OpenSSH, or run elsewhere.
+ */
+function sharesOther(
+  { controlMaster, sshPath, sshArgs = [] }: SshOptions,
+): boolean {
+  return controlMaster === true || sshPath !== undefined ||
+    sshArgs.some((arg) => SHARING_FLAG.test(arg) || SHARING_OPTION.test(arg));
+}
+
+async function connectOver(
+  control: ControlSocket | undefined,
+  attempt: Attempt,
+  options: SshOptions,
+): Promise<Context> {
+  const args = sshArgs(options, control?.path);
   const command = loginCommand({
     deno: options.deno,
     flags: permissionFlags(resolvePermissions(options.permissions)),
@@ -34,6 +80,7 @@ export async function connectSsh(
   return await connectProcess(attempt, options, {
     command: options.sshPath ?? "ssh",
     args: [...args, command],
+    ...(control ? { onGone: () => control.remove() } : {}),
     ...(askpass ? { env: askpass.env } : {}),
     name: sshName(options),
     eager: false,
@@ -155,9 +202,10 @@ function sshName({ hostname, port }: SshOptions): string {
  * it gets for an option: what the caller asked for by name comes first, then
  * the caller's own arguments, then our defaults.
  *
+ * @param control path of a socket that others of ssh may share it by
  * @throws {TypeError} on a host or user that ssh would take for an option
  */
-export function sshArgs(options: SshOptions): string[] {
+export function sshArgs(options: SshOptions, control?: string): string[] {
   const { hostname, username, port, identityFile, checkHostKeys } = options;
   const named: [string, string | undefined][] = [
     ["hostname", hostname],
@@ -211,8 +259,11 @@ export function sshArgs(options: SshOptions): string[] {
   set("RemoteCommand", "none");
   set("ClearAllForwardings", "yes");
   set("PermitLocalCommand", "no");
-  set("ControlMaster", "no");
-  if (!options.controlMaster) set("ControlPath", "none");
+  set("ControlMaster", control === undefined ? "no" : "yes");
+  if (control !== undefined) {
+    set("ControlPath", control);
+    set("ControlPersist", "no");
+  } else if (!options.controlMaster) set("ControlPath", "none");
   set("ServerAliveInterval", Math.ceil(options.keepaliveInterval ?? 15));
   set("ServerAliveCountMax", options.keepaliveCount ?? 3);
   set("ConnectTimeout", Math.ceil((options.connectTimeout ?? 30_000) / 1000));

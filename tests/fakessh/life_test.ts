@@ -8,7 +8,8 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { run } from "../../fakessh/mod.ts";
-import { makeWorld, sh } from "../fixtures/fakessh.ts";
+import type { Context } from "../../mod.ts";
+import { makeWorld, sh, WAYS } from "../fixtures/fakessh.ts";
 import { alive, goneWithin, noLeaks } from "../fixtures/leaks.ts";
 
 /** A stream of output, and a way to wait for something in it. */
@@ -33,147 +34,163 @@ function watched() {
   return { stream, seen, text: () => text };
 }
 
-Deno.test({
-  name: "invocations live and die as those of ssh",
-  ignore: Deno.uid() !== 0,
-  async fn(t) {
-    await using _leaks = await noLeaks();
-    await using world = await makeWorld();
-    const { remote, router, folder } = world;
+for (const way of WAYS) {
+  Deno.test({
+    name: `invocations live and die as those of ssh: ${way}`,
+    ignore: Deno.uid() !== 0,
+    async fn(t) {
+      await using _leaks = await noLeaks();
+      await using world = await makeWorld(way);
+      const { remote, router, folder } = world;
 
-    await t.step("fifty one after another, then fifty at once", async () => {
-      const { code, stdout, stderr } = await world.fake(sh(`
+      await t.step("fifty one after another, then fifty at once", async () => {
+        const { code, stdout, stderr } = await world.fake(sh(`
         for i in $(seq 50); do ssh any "echo $i; exit $i"; echo "= $?"; done
         for i in $(seq 50); do ssh any "echo $i" >${folder}/out.$i & done; wait
         cat $(seq -f ${folder}/out.%g 50)`));
-      const numbers = Array.from({ length: 50 }, (_, i) => i + 1);
-      assertEquals([code, stderr], [0, ""]);
-      assertEquals(
-        stdout,
-        numbers.map((i) => `${i}\n= ${i}\n`).join("") +
-          numbers.map((i) => `${i}\n`).join(""),
-      );
-    });
+        const numbers = Array.from({ length: 50 }, (_, i) => i + 1);
+        assertEquals([code, stderr], [0, ""]);
+        assertEquals(
+          stdout,
+          numbers.map((i) => `${i}\n= ${i}\n`).join("") +
+            numbers.map((i) => `${i}\n`).join(""),
+        );
+      });
 
-    await t.step("two runs at once, into two contexts", async () => {
-      const other = await router.local();
-      const script = sh('ssh any "id -un; cat" </etc/hostname');
-      const [a, b, c] = await Promise.all([
-        world.fake(script),
-        world.fake(script),
-        world.fake(script, {}, other),
-      ]);
-      assertEquals(a, b);
-      assertStringIncludes(a.stdout, world.user.name);
-      assertStringIncludes(c.stdout, "root\n");
-    });
+      await t.step("two runs at once, into two contexts", async () => {
+        const other = await router.local();
+        const script = sh('ssh any "id -un; cat" </etc/hostname');
+        const [a, b, c] = await Promise.all([
+          world.fake(script),
+          world.fake(script),
+          world.fake(script, {}, other),
+        ]);
+        assertEquals(a, b);
+        assertStringIncludes(a.stdout, `${world.account}\n`);
+        assertStringIncludes(c.stdout, "root\n");
+      });
 
-    await t.step("one that outlives the program is waited for", async () => {
-      const file = `${folder}/late`;
-      const { code } = await world.fake(sh(`
+      await t.step("one that outlives the program is waited for", async () => {
+        const file = `${folder}/late`;
+        const { code } = await world.fake(sh(`
         ssh any 'echo begun; sleep 0.3; echo late' >${file} 2>&1 &
         until [ -s ${file} ]; do sleep 0.01; done
         exit 9`));
-      assertEquals(code, 9);
-      assertEquals(await Deno.readTextFile(file), "begun\nlate\n");
-    });
+        assertEquals(code, 9);
+        assertEquals(await Deno.readTextFile(file), "begun\nlate\n");
+      });
 
-    await t.step(
-      "a client that is killed takes its command along",
-      async () => {
-        const output = watched();
-        const running = run(
-          remote,
-          sh(
-            "ssh any 'sleep 1000 & echo $$ $!; exec sleep 1000' & echo client $!; wait $!; exit 0",
-          ),
-          { stdin: "null", stdout: output.stream, stderr: "null" },
-        );
-        const [, client] = await output.seen(/client (\d+)/);
-        const [, leader, below] = await output.seen(/^(\d+) (\d+)$/m);
-        assert(alive(Number(leader)) && alive(Number(below)));
-        Deno.kill(Number(client), "SIGKILL");
-        await running;
-        await goneWithin(Number(leader), 2000);
-        await goneWithin(Number(below), 2000);
-      },
-    );
-
-    await t.step("a program that is cancelled, its commands too", async () => {
-      const output = watched();
-      const controller = new AbortController();
-      const running = run(
-        remote,
-        sh("trap '' TERM; ssh any 'echo $$; exec sleep 1000'; sleep 1000"),
-        {
-          stdin: "null",
-          stdout: output.stream,
-          stderr: "null",
-          signal: controller.signal,
+      await t.step(
+        "a client that is killed takes its command along",
+        async () => {
+          const output = watched();
+          const running = run(
+            remote,
+            sh(
+              "ssh any 'sleep 1000 & echo $$ $!; exec sleep 1000' & echo client $!; wait $!; exit 0",
+            ),
+            { stdin: "null", stdout: output.stream, stderr: "null" },
+          );
+          const [, client] = await output.seen(/client (\d+)/);
+          const [, leader, below] = await output.seen(/^(\d+) (\d+)$/m);
+          assert(alive(Number(leader)) && alive(Number(below)));
+          Deno.kill(Number(client), "SIGKILL");
+          await running;
+          await goneWithin(Number(leader), 2000);
+          await goneWithin(Number(below), 2000);
         },
       );
-      const [, leader] = await output.seen(/^(\d+)$/m);
-      const refused = assertRejects(() => running, Error, "enough");
-      controller.abort(new Error("enough"));
-      await refused;
-      await goneWithin(Number(leader), 2000);
-      await assertRejects(
-        () =>
-          run(remote, sh("exec ssh any sleep 1000"), {
-            stdin: "null",
-            deadline: 200,
-          }),
-        DOMException,
-        "sh has not ended in 200 ms",
-      );
-    });
 
-    await t.step("a context that is lost: 255, and why", async () => {
-      const output = watched();
-      const errors = watched();
-      const doomed = await router.local({ via: remote });
-      const running = run(
-        doomed,
-        sh(
-          "ssh any 'echo up; exec sleep 1000'; echo code $?; ssh any true; echo code $?",
-        ),
-        { stdin: "null", stdout: output.stream, stderr: errors.stream },
+      await t.step(
+        "a program that is cancelled, its commands too",
+        async () => {
+          const output = watched();
+          const controller = new AbortController();
+          const running = run(
+            remote,
+            sh("trap '' TERM; ssh any 'echo $$; exec sleep 1000'; sleep 1000"),
+            {
+              stdin: "null",
+              stdout: output.stream,
+              stderr: "null",
+              signal: controller.signal,
+            },
+          );
+          const [, leader] = await output.seen(/^(\d+)$/m);
+          const refused = assertRejects(() => running, Error, "enough");
+          controller.abort(new Error("enough"));
+          await refused;
+          await goneWithin(Number(leader), 2000);
+          await assertRejects(
+            () =>
+              run(remote, sh("exec ssh any sleep 1000"), {
+                stdin: "null",
+                deadline: 200,
+              }),
+            DOMException,
+            "sh has not ended in 200 ms",
+          );
+        },
       );
-      await output.seen(/up/);
-      await doomed.shutdown();
-      await running;
-      assertEquals(output.text(), "up\ncode 255\ncode 255\n");
-      assertMatch(
-        errors.text(),
-        /^fakessh: Cannot reach \S+: .*\r\nfakessh: Cannot reach \S+: .*\r\n$/,
-      );
-    });
 
-    await t.step(
-      "a command behind a door goes when its user does",
-      async () => {
-        const output = watched();
-        const user = await router.local();
-        const running = run(remote, sh("ssh any 'echo $$; exec sleep 1000'"), {
-          on: user,
-          stdin: "null",
-          stdout: output.stream,
-          stderr: "null",
+      const endings = {
+        "is shut down": (doomed: Context) => doomed.shutdown(),
+        "is killed": async (doomed: Context) =>
+          Deno.kill(await doomed.call(() => Deno.pid), "SIGKILL"),
+      };
+      for (const [how, end] of Object.entries(endings)) {
+        await t.step(`a context that ${how}: 255, and why`, async () => {
+          const output = watched();
+          const errors = watched();
+          const doomed = await world.another();
+          const running = run(
+            doomed,
+            sh(
+              "ssh any 'echo up $$; exec sleep 1000'; echo code $?; ssh any true; echo code $?",
+            ),
+            { stdin: "null", stdout: output.stream, stderr: errors.stream },
+          );
+          const [, leader] = await output.seen(/up (\d+)\n/);
+          await end(doomed);
+          await running;
+          assertEquals(output.text(), `up ${leader}\ncode 255\ncode 255\n`);
+          await goneWithin(Number(leader), 2000);
+          assertMatch(
+            errors.text(),
+            /^fakessh: Cannot reach \S+: .*\r\nfakessh: Cannot reach \S+: .*\r\n$/,
+          );
         });
-        const [, leader] = await output.seen(/^(\d+)$/m);
-        const refused = assertRejects(() => running, Error, "Cannot reach");
-        await user.shutdown();
-        await refused;
-        await goneWithin(Number(leader), 3000);
-      },
-    );
+      }
 
-    await t.step("a reader that stops, stops the writer", async () => {
-      const progress = `${folder}/progress`;
-      await Deno.mkdir(progress);
-      await Deno.chmod(progress, 0o777);
-      const before = Deno.memoryUsage().rss;
-      const { stdout } = await world.fake(sh(`
+      await t.step(
+        "a command behind a door goes when its user does",
+        async () => {
+          const output = watched();
+          const user = await router.local();
+          const running = run(
+            remote,
+            sh("ssh any 'echo $$; exec sleep 1000'"),
+            {
+              on: user,
+              stdin: "null",
+              stdout: output.stream,
+              stderr: "null",
+            },
+          );
+          const [, leader] = await output.seen(/^(\d+)$/m);
+          const refused = assertRejects(() => running, Error, "Cannot reach");
+          await user.shutdown();
+          await refused;
+          await goneWithin(Number(leader), 3000);
+        },
+      );
+
+      await t.step("a reader that stops, stops the writer", async () => {
+        const progress = `${folder}/progress`;
+        await Deno.mkdir(progress);
+        await Deno.chmod(progress, 0o777);
+        const before = Deno.memoryUsage().rss;
+        const { stdout } = await world.fake(sh(`
         ssh any "dd if=/dev/zero bs=1M count=64 2>/dev/null & echo \\$! >${progress}/pid; wait" | {
           head -c 1 >/dev/null
           until [ -s ${progress}/pid ]; do sleep 0.01; done
@@ -184,21 +201,22 @@ Deno.test({
           echo "$now"
           cat | wc -c
         }`));
-      const [written, rest] = stdout.split("\n");
-      assertLess(Number(written!.split(" ")[1]), 24 * 2 ** 20);
-      assertEquals(Number(rest), 64 * 2 ** 20 - 1);
-      assertLess(Deno.memoryUsage().rss - before, 150 * 2 ** 20);
-    });
+        const [written, rest] = stdout.split("\n");
+        assertLess(Number(written!.split(" ")[1]), 24 * 2 ** 20);
+        assertEquals(Number(rest), 64 * 2 ** 20 - 1);
+        assertLess(Deno.memoryUsage().rss - before, 150 * 2 ** 20);
+      });
 
-    await t.step("much, each way at once", async () => {
-      const { code, stderr } = await world.fake(sh(`
+      await t.step("much, each way at once", async () => {
+        const { code, stderr } = await world.fake(sh(`
         head -c 64M /dev/urandom >${folder}/much
         ssh any cat <${folder}/much | cmp - ${folder}/much`));
-      await Deno.remove(`${folder}/much`);
-      assertEquals([code, stderr], [0, ""]);
-    });
-  },
-});
+        await Deno.remove(`${folder}/much`);
+        assertEquals([code, stderr], [0, ""]);
+      });
+    },
+  });
+}
 
 Deno.test({
   name: "nobody else on the machine can use the socket",

@@ -1,7 +1,7 @@
 /** The same script with the real ssh and with ours: all that it does is the same. */
 import { assertEquals } from "@std/assert";
 import { noLeaks } from "../fixtures/leaks.ts";
-import { makeWorld, type Outcome, sh } from "../fixtures/fakessh.ts";
+import { makeWorld, type Outcome, sh, WAYS } from "../fixtures/fakessh.ts";
 
 /**
  * The real ssh says that it is leaving; script(1) ends its terminal's input with
@@ -69,7 +69,7 @@ const SCRIPTS: Record<string, string> = {
     script -qefc "(until grep -q ready $D/log; do sleep 0.02; done; stty cols 123 rows 45 </dev/tty) & ssh -t loopback 'trap \\"stty size; exit 3\\" WINCH; echo ready; while :; do sleep 0.05; done' | tee $D/log" /dev/null | $TIDY`,
   "Ctrl-C at a terminal": `rm -f $D/log; touch $D/log
     { until grep -q ready $D/log; do sleep 0.02; done; printf '\\003'; until grep -q got $D/log; do sleep 0.02; done; } |
-    script -qefc "ssh -t loopback 'trap \\"echo got; exit 5\\" INT; echo ready; while :; do sleep 0.05; done' | tee $D/log" /dev/null | $TIDY`,
+    script -qefc "ssh -t loopback 'stty -echo; trap \\"echo got; exit 5\\" INT; echo ready; while :; do sleep 0.05; done' | tee $D/log" /dev/null | $TIDY`,
   "a terminal is put back":
     `script -qefc "stty -a >$D/stty; ssh -tt loopback true; stty -a | cmp - $D/stty && echo same" /dev/null | $TIDY`,
   "SIGINT":
@@ -79,22 +79,24 @@ const SCRIPTS: Record<string, string> = {
   "its version": "ssh -V 2>/dev/null; echo $?",
 };
 
-Deno.test({
-  name: "scripts do with this ssh what they do with the real one",
-  ignore: Deno.uid() !== 0,
-  async fn(t) {
-    await using _leaks = await noLeaks();
-    await using world = await makeWorld();
-    await Deno.writeTextFile(`${world.folder}/word`, "word\n");
-    for (const [name, script] of Object.entries(SCRIPTS)) {
-      await t.step(name, async () => {
-        const argv = sh(
-          `D=${world.folder}; ${script.replaceAll("$TIDY", TIDY)}`,
-        );
-        const real: Outcome = await world.real(argv);
-        assertEquals(await world.fake(argv), real);
-        assertEquals(await world.fakeWithoutPerl(argv), real, "without Perl");
-      });
-    }
-  },
-});
+for (const way of WAYS) {
+  Deno.test({
+    name: `scripts do with this ssh what they do with the real one: ${way}`,
+    ignore: Deno.uid() !== 0,
+    async fn(t) {
+      await using _leaks = await noLeaks();
+      await using world = await makeWorld(way);
+      await Deno.writeTextFile(`${world.folder}/word`, "word\n");
+      for (const [name, script] of Object.entries(SCRIPTS)) {
+        await t.step(name, async () => {
+          const argv = sh(
+            `D=${world.folder}; ${script.replaceAll("$TIDY", TIDY)}`,
+          );
+          const real: Outcome = await world.real(argv);
+          assertEquals(await world.fake(argv), real);
+          assertEquals(await world.fakeWithoutPerl(argv), real, "without Perl");
+        });
+      }
+    },
+  });
+}
