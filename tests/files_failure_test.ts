@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import { join } from "@std/path";
 import { type Context, CopyError, DisconnectedError, Router } from "../mod.ts";
+import { ENDINGS, hops, SOON } from "./fixtures/hops.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { makeFolder } from "./fixtures/programs.ts";
 import { startSshd } from "./fixtures/sshd.ts";
@@ -429,4 +430,23 @@ Deno.test("a copy that ends in the middle leaves the old file and nothing else",
       assertEquals((await Deno.stat(at("file"))).size, 4 * MIB);
     },
   );
+  for (const [ending, { end }] of Object.entries(ENDINGS)) {
+    for (const ended of [0, 1, 2]) {
+      await t.step(`${ending} of hop ${ended + 1} of three`, async () => {
+        await Deno.writeTextFile(at("file"), "old");
+        const all = await hops(router, SOON);
+        const pids = await Promise.all(all.map((c) => c.call(() => Deno.pid)));
+        const before = names(at(""));
+        const { copying, cancelled } = await begun(all[2]);
+        end(all[ended]!, pids[ended]!);
+        await assertRejects(() => copying, DisconnectedError);
+        await until(context, () => cancelled() !== undefined);
+        for (const pid of pids.slice(ended)) await goneWithin(pid, 4000);
+        // Who was killed where it wrote leaves that to the next copy.
+        if (ended === 2) await context.copyTo(at("new"), at("new"));
+        assertEquals(names(at("")), before);
+        assertEquals(await Deno.readTextFile(at("file")), "old");
+      });
+    }
+  }
 });

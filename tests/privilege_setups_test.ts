@@ -15,169 +15,16 @@ import {
   TARGET,
   TARGETS,
   theirs,
-  whoami,
+  watchFor,
+  WAYS,
   works,
   wrong,
 } from "./fixtures/privilege.ts";
 import { type Folder, makeFolder } from "./fixtures/programs.ts";
+import { startSshd } from "./fixtures/sshd.ts";
 import { makeUser } from "./fixtures/users.ts";
 
 const ignore = await lacking("root", "sudo", "su", "doas", "script");
-
-Deno.test({
-  name: "sudo as it may be set up: a tty, logs, lectures, its own words",
-  ignore,
-  async fn(t) {
-    await using _leaks = await noLeaks();
-    await using _caller = await makeUser(CALLER, "/bin/bash", {
-      password: CALLERS,
-    });
-    await using _target = await makeUser(TARGET, "/usr/bin/fish");
-    await using rules = await makeRules({ sudoers: [RULE] });
-    await using folder = await makeFolder();
-    await using router = new Router({ onLog() {} });
-    const via = await router.su({ username: CALLER });
-    const to = { via, username: TARGET, password: mine };
-    const logs = `${folder.path}/io`;
-    const setups = [
-      "!use_pty",
-      `log_output,log_input,iolog_dir=${logs}`,
-      `requiretty,log_output,iolog_dir=${logs}`,
-      "use_pty,lecture=always",
-      'passprompt_override,passprompt="Wie lautet das Passwort\\? "',
-      'passprompt_override,passprompt="%u さんのパスワード： "',
-    ];
-    for (const setup of setups) {
-      await t.step(setup, async () => {
-        await rules.sudoers(RULE, `Defaults:${CALLER} ${setup}`);
-        await Promise.all([
-          works(router.sudo(to)),
-          works(router.sudo({ ...to, login: true })),
-          refused(
-            router.sudo({ via, username: TARGET }),
-            "auth",
-            /none was given/,
-          ),
-        ]);
-      });
-    }
-    await t.step("a wrong password on a terminal", async () => {
-      await rules.sudoers(RULE, `Defaults:${CALLER} requiretty`);
-      await refused(
-        router.sudo({ ...to, password: wrong }),
-        "auth",
-        /did not accept the password/,
-      );
-    });
-    await t.step("no password", async () => {
-      await rules.sudoers(`${CALLER} ALL=(${TARGET}) NOPASSWD: ALL`);
-      await works(router.sudo({ via, username: TARGET }));
-      const never = () => Promise.reject(new Error("asked"));
-      await works(router.sudo({ ...to, password: never }));
-    });
-    await t.step("preserveEnv, setHome and sudoArgs", async () => {
-      await rules.sudoers(`${CALLER} ALL=(${TARGET}) NOPASSWD:SETENV: ALL`);
-      const from = await router.local({
-        via,
-        env: { KEPT: "so $ far", HOME: "/tmp" },
-      });
-      const home = async (options: object) => {
-        const context = await router.sudo({
-          via: from,
-          username: TARGET,
-          ...options,
-        });
-        const seen = await context.call(() => [
-          Deno.env.get("KEPT"),
-          Deno.env.get("HOME"),
-        ]);
-        await context.shutdown();
-        return seen;
-      };
-      assertEquals(await home({}), [undefined, `/home/${TARGET}`]);
-      assertEquals(await home({ preserveEnv: true }), ["so $ far", "/tmp"]);
-      assertEquals(
-        await home({ preserveEnv: true, setHome: true }),
-        ["so $ far", `/home/${TARGET}`],
-      );
-      assertEquals(
-        await home({ sudoArgs: ["--preserve-env=KEPT"] }),
-        ["so $ far", `/home/${TARGET}`],
-      );
-    });
-    await nobodyRuns(TARGET);
-  },
-});
-
-Deno.test({
-  name: "any shell of the target, with a profile that prints, will do",
-  ignore,
-  async fn(t) {
-    await using _leaks = await noLeaks();
-    await using _caller = await makeUser(CALLER, "/bin/bash", {
-      password: CALLERS,
-    });
-    await using rules = await makeRules({ sudoers: [] });
-    await using router = new Router({ onLog() {} });
-    const via = await router.su({ username: CALLER });
-    const env = { QUOTED: `it's "so" $HOME \\ ! % é` };
-    for (const shell of ["dash", "bash", "zsh", "fish", "tcsh"]) {
-      await t.step(shell, async () => {
-        const name = `mtg-${shell}`;
-        await using _user = await makeUser(name, `/bin/${shell}`, {
-          password: TARGETS,
-          profile: 'echo "Password: MITO000"\necho -n "password:"\n',
-        });
-        await rules.sudoers(`${CALLER} ALL=(${name}) ALL`);
-        const to = { via, username: name, env };
-        const contexts = await Promise.all([
-          router.su({ ...to, password: theirs }),
-          router.su({ ...to, password: theirs, login: true }),
-          router.sudo({ ...to, password: mine }),
-          router.sudo({ ...to, password: mine, login: true }),
-        ]);
-        for (const context of contexts) {
-          assertEquals(await whoami(context), name);
-          assertEquals(
-            await context.call(() => Deno.env.get("QUOTED")),
-            env.QUOTED,
-          );
-          await carriesBytes(context);
-        }
-        await Promise.all(contexts.map((context) => context.shutdown()));
-      });
-    }
-  },
-});
-
-Deno.test({
-  name: "a HOME that is not there or cannot be written will do",
-  ignore,
-  async fn() {
-    await using _leaks = await noLeaks();
-    await using user = await makeUser(TARGET, "/bin/bash");
-    await using _rules = await makeRules({
-      sudoers: [],
-      doas: [`permit nopass root as ${TARGET}`],
-    });
-    await using router = new Router({ onLog() {} });
-    const all = () => {
-      const to = { username: TARGET };
-      return Promise.all([
-        works(router.sudo(to)),
-        works(router.sudo({ ...to, login: true })),
-        works(router.su(to)),
-        works(router.su({ ...to, login: true })),
-        works(router.doas(to)),
-      ]);
-    };
-    await Deno.chown(user.home, 0, 0);
-    await Deno.chmod(user.home, 0o555);
-    await all();
-    await Deno.remove(user.home, { recursive: true });
-    await all();
-  },
-});
 
 /** Programs in front of the real ones, which make them other than they are. */
 async function stubs(folder: Folder) {
@@ -205,8 +52,103 @@ exit 1
   };
 }
 
+for (const [where, open] of WAYS) {
+  Deno.test({
+    name:
+      `sudo as it may be set up: a tty, logs, lectures, its own words, ${where}`,
+    ignore,
+    async fn(t) {
+      await using _leaks = await noLeaks();
+      await using _caller = await makeUser(CALLER, "/bin/bash", {
+        password: CALLERS,
+      });
+      await using _target = await makeUser(TARGET, "/usr/bin/fish");
+      await using rules = await makeRules({ sudoers: [RULE] });
+      await using folder = await makeFolder();
+      await using sshd = await startSshd();
+      await using router = new Router({ onLog() {} });
+      const via = await open(router, sshd);
+      await using _watch = watchFor([CALLERS, "quite wrong"]);
+      const to = { via, username: TARGET, password: mine };
+      const logs = `${folder.path}/io`;
+      const setups = [
+        "!use_pty",
+        `log_output,log_input,iolog_dir=${logs}`,
+        `requiretty,log_output,iolog_dir=${logs}`,
+        "use_pty,lecture=always",
+        'passprompt_override,passprompt="Wie lautet das Passwort\\? "',
+        'passprompt_override,passprompt="%u さんのパスワード： "',
+      ];
+      for (const setup of setups) {
+        await t.step(setup, async () => {
+          await rules.sudoers(RULE, `Defaults:${CALLER} ${setup}`);
+          await Promise.all([
+            works(router.sudo(to)),
+            works(router.sudo({ ...to, login: true })),
+            refused(
+              router.sudo({ via, username: TARGET }),
+              "auth",
+              /none was given/,
+            ),
+          ]);
+        });
+      }
+      await t.step("late, and on a terminal", async () => {
+        await rules.sudoers(RULE, `Defaults:${CALLER} requiretty`);
+        const { late } = await stubs(folder);
+        await works(router.sudo({ ...to, sudoPath: late }));
+      });
+      await t.step("a wrong password on a terminal", async () => {
+        await rules.sudoers(RULE, `Defaults:${CALLER} requiretty`);
+        await refused(
+          router.sudo({ ...to, password: wrong }),
+          "auth",
+          /did not accept the password/,
+        );
+      });
+      await t.step("no password", async () => {
+        await rules.sudoers(`${CALLER} ALL=(${TARGET}) NOPASSWD: ALL`);
+        await works(router.sudo({ via, username: TARGET }));
+        const never = () => Promise.reject(new Error("asked"));
+        await works(router.sudo({ ...to, password: never }));
+      });
+      await t.step("preserveEnv, setHome and sudoArgs", async () => {
+        await rules.sudoers(`${CALLER} ALL=(${TARGET}) NOPASSWD:SETENV: ALL`);
+        const from = await router.local({
+          via,
+          env: { KEPT: "so $ far", HOME: "/tmp" },
+        });
+        const home = async (options: object) => {
+          const context = await router.sudo({
+            via: from,
+            username: TARGET,
+            ...options,
+          });
+          const seen = await context.call(() => [
+            Deno.env.get("KEPT"),
+            Deno.env.get("HOME"),
+          ]);
+          await context.shutdown();
+          return seen;
+        };
+        assertEquals(await home({}), [undefined, `/home/${TARGET}`]);
+        assertEquals(await home({ preserveEnv: true }), ["so $ far", "/tmp"]);
+        assertEquals(
+          await home({ preserveEnv: true, setHome: true }),
+          ["so $ far", `/home/${TARGET}`],
+        );
+        assertEquals(
+          await home({ sudoArgs: ["--preserve-env=KEPT"] }),
+          ["so $ far", `/home/${TARGET}`],
+        );
+      });
+      await nobodyRuns(TARGET);
+    },
+  });
+}
+
 Deno.test({
-  name: "tools that are late, insist on a terminal, or word it otherwise",
+  name: "tools that insist on a terminal, or word it otherwise",
   ignore: ignore || await lacking("python3"),
   async fn(t) {
     await using _leaks = await noLeaks();
@@ -221,14 +163,10 @@ Deno.test({
       doas: [`permit ${CALLER} as ${TARGET}`],
     });
     await using folder = await makeFolder();
-    const { late, strict, rs } = await stubs(folder);
+    const { strict, rs } = await stubs(folder);
     await using router = new Router({ onLog() {} });
     const via = await router.su({ username: CALLER });
     const to = { via, username: TARGET };
-    await t.step(
-      "late, and on a terminal",
-      () => works(router.sudo({ ...to, password: mine, sudoPath: late })),
-    );
     await t.step("su on a terminal", () =>
       Promise.all([
         works(router.su({ ...to, password: theirs, suPath: strict })),

@@ -5,13 +5,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import {
-  type ConnectError,
-  type Context,
-  type LogRecord,
-  Router,
-  Secret,
-} from "../mod.ts";
+import { type ConnectError, type LogRecord, Router, Secret } from "../mod.ts";
 import { lacking } from "../tools/system.ts";
 import { noLeaks } from "./fixtures/leaks.ts";
 import {
@@ -26,35 +20,15 @@ import {
   TARGETS,
   theirs,
   watchFor,
+  WAYS,
   whoami,
   works,
   wrong,
 } from "./fixtures/privilege.ts";
-import { type Sshd, startSshd } from "./fixtures/sshd.ts";
+import { startSshd } from "./fixtures/sshd.ts";
 import { makeUser } from "./fixtures/users.ts";
 
 const ignore = await lacking("root", "sudo", "su", "doas", "script");
-
-/** Who calls, in three ways. */
-const WAYS: [name: string, open: (r: Router, s: Sshd) => Promise<Context>][] = [
-  ["from a local context", (router) => router.su({ username: CALLER })],
-  ["through ssh", (router, sshd) =>
-    router.ssh({
-      hostname: "loopback",
-      username: CALLER,
-      sshArgs: sshd.sshArgs,
-    })],
-  ["as the third hop", async (router, sshd) => {
-    const first = await router.local();
-    const second = await router.ssh({
-      via: first,
-      hostname: "loopback",
-      username: CALLER,
-      sshArgs: sshd.sshArgs,
-    });
-    return await router.local({ via: second });
-  }],
-];
 
 for (const [where, open] of WAYS) {
   Deno.test({
@@ -187,58 +161,3 @@ Deno.test("names that a tool would misread are refused before it runs", async ()
   );
   assertStringIncludes(error.message, "line break");
 });
-
-/** Leaves no room in a user's home directory; disposal takes it away again. */
-async function fill(home: string): Promise<AsyncDisposable> {
-  const run = async (script: string) => {
-    const { success } = await new Deno.Command("sh", {
-      args: ["-c", script, "sh", home],
-      stderr: "null",
-    }).output();
-    return success;
-  };
-  await run('mount -t tmpfs -o size=64k,mode=0777 none "$1"');
-  assertEquals(await run('cat /dev/zero >"$1/full"'), false);
-  return {
-    async [Symbol.asyncDispose]() {
-      assertEquals(await run('umount "$1"'), true);
-    },
-  };
-}
-
-for (const [where, open] of WAYS.slice(1)) {
-  Deno.test({
-    name: `any shell of the target, and a HOME that is full, ${where}`,
-    ignore,
-    async fn(t) {
-      await using _leaks = await noLeaks();
-      await using _caller = await makeUser(CALLER, "/bin/bash", {
-        password: CALLERS,
-      });
-      await using _rules = await makeRules({
-        sudoers: [`${CALLER} ALL=(ALL) ALL`],
-      });
-      await using sshd = await startSshd();
-      await using router = new Router({ onLog() {} });
-      const via = await open(router, sshd);
-      for (const shell of ["dash", "bash", "zsh", "fish", "tcsh"]) {
-        await t.step(shell, async () => {
-          const username = `mtg-${shell}`;
-          await using user = await makeUser(username, `/bin/${shell}`, {
-            password: TARGETS,
-            profile: 'echo "Password: MITO000"\necho -n "password:"\n',
-          });
-          await using _full = await fill(user.home);
-          await Promise.all([
-            works(router.su({ via, username, password: theirs }), username),
-            works(
-              router.sudo({ via, username, password: mine, login: true }),
-              username,
-            ),
-          ]);
-          await nobodyRuns(username);
-        });
-      }
-    },
-  });
-}

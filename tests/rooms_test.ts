@@ -78,7 +78,7 @@ async function run(flags: string[], script: string): Promise<string> {
   try {
     await Deno.writeTextFile(file, script);
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", ...flags, file],
+      args: ["run", "-q", "--no-prompt", ...flags, file],
       stdin: "null",
     }).output();
     const text = new TextDecoder();

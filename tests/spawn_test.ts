@@ -78,7 +78,7 @@ for (const [way, open] of WAYS) {
     });
 
     await t.step("exit codes and signals are as Deno has them", async () => {
-      for (const code of [0, 1, 7, 127, 128, 200, 255]) {
+      for (const code of Array(256).keys()) {
         const { status } = await sh(context, "exit $1", String(code));
         assertEquals(await status, { success: code === 0, code, signal: null });
       }
