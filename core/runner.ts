@@ -29,6 +29,8 @@ export class Runner {
   readonly #router: Router;
   /** Calls that wait for something, by caller and reply handle. */
   readonly #running = new Map<string, CallScope>();
+  /** Those that nobody waits for, and that only the end of all can cancel. */
+  readonly #unnamed = new Set<CallScope>();
 
   /** Made by the router. */
   constructor(router: Router) {
@@ -80,6 +82,7 @@ export class Runner {
   /** Cancels everything that runs. */
   close(reason: unknown): void {
     for (const scope of this.#running.values()) scope.abort(reason);
+    for (const scope of this.#unnamed) scope.abort(reason);
   }
 
   /**
@@ -97,7 +100,11 @@ export class Runner {
     failed?: (error: unknown) => void,
   ): void {
     const key = keyOf(message);
-    const fail = failed ?? ((error: unknown) => this.fail(message, error));
+    const unnamed = message.replyTo === 0;
+    const fail = failed ?? ((error: unknown) => {
+      // That it was cancelled is no news where nobody waits for it.
+      if (!unnamed || !scope.aborted) this.fail(message, error);
+    });
     const succeed = (value: unknown) => {
       try {
         const live = isPlain(value)
@@ -116,8 +123,12 @@ export class Runner {
       return fail(error);
     }
     if (!isThenable(result)) return succeed(result);
-    if (message.replyTo !== 0) this.#running.set(key, scope);
-    const end = () => this.#running.delete(key);
+    if (unnamed) this.#unnamed.add(scope);
+    else this.#running.set(key, scope);
+    const end = () => {
+      if (unnamed) this.#unnamed.delete(scope);
+      else this.#running.delete(key);
+    };
     result.then(
       (value) => {
         end();

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { runClient } from "./client.ts";
 import { perlClient } from "./client_perl.ts";
 import { TOKEN_LENGTH } from "./wire.ts";
-import { quoteAll } from "../parent/mod.ts";
+import { quoteAll, watchFolder } from "../parent/mod.ts";
 
 /** Longest path that a Unix socket may have, everywhere. */
 const MAX_SOCKET_PATH = 100;
@@ -20,6 +20,7 @@ export class ClientFolder {
   readonly ssh: string;
   /** What a client must know. */
   readonly token: string;
+  #watch: AsyncDisposable | undefined;
 
   private constructor(path: string) {
     this.path = path;
@@ -30,7 +31,8 @@ export class ClientFolder {
   }
 
   /**
-   * Makes one with a name of its own, for one run.
+   * Makes one with a name of its own, for one run. It goes too when this process
+   * is killed, or interrupted.
    *
    * @param perl path of the Perl that runs the client; `null`: the runtime runs it
    */
@@ -43,7 +45,9 @@ export class ClientFolder {
       await Deno.remove(path);
       path = await Deno.makeTempDir({ dir: "/tmp", prefix });
     }
-    return await ClientFolder.at(path, perl);
+    const folder = await ClientFolder.at(path, perl);
+    folder.#watch = watchFolder(path);
+    return folder;
   }
 
   /**
@@ -113,6 +117,7 @@ export class ClientFolder {
 
   /** Removes it with all that is in it. */
   async remove(): Promise<void> {
+    await this.#watch?.[Symbol.asyncDispose]();
     // The socket goes by itself when its listener is closed: what vanishes in
     // the middle of it makes the removal stop.
     for (let attempt = 0; attempt < 10; attempt++) {

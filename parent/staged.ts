@@ -10,7 +10,7 @@
 import { current, registerLibrary } from "../core/mod.ts";
 import { Parent } from "./parent.ts";
 import { quote, quoteAll } from "./quote.ts";
-import { watchdog } from "./watchdog.ts";
+import { PLAIN_PATH, watchdog } from "./watchdog.ts";
 
 /** A command, as a process would be started from it. */
 export interface StagedCommand {
@@ -25,9 +25,6 @@ export interface StagedCommand {
 
 /** Milliseconds between SIGTERM and SIGKILL. */
 const MERCY = 500;
-
-/** Paths that mean the same to every shell, and to the watchdog. */
-const PLAIN = /^\/[\w./+-]+$/;
 
 /** What a shell refuses to set, or cannot. */
 const NOT_FOR_SHELLS =
@@ -62,7 +59,7 @@ export async function stage(
     await Deno.stat(command.program);
     await Deno.stat(command.cwd);
     folder = await Deno.makeTempDir({ prefix: "mitogen-" });
-    if (!PLAIN.test(folder)) throw new Error("it needs quotes");
+    if (!PLAIN_PATH.test(folder)) throw new Error("it needs quotes");
     await Deno.writeTextFile(`${folder}/run`, scriptOf(folder, command), {
       mode: 0o600,
     });
@@ -127,14 +124,15 @@ export async function unstage(folder: string, end: boolean): Promise<void> {
   const pid = await leader(folder);
   if (!folders.delete(folder)) return;
   forget();
+  if (pid !== undefined) watchdog.add(pid);
+  // Before it is gone: others may put something in its place.
+  watchdog.remove(folder);
   await remove(folder);
   if (pid !== undefined) {
     if (end) await endGroup(pid);
     // Those that it has left behind end with this context.
-    watchdog.add(pid);
     watchdog.remove(pid);
   }
-  watchdog.remove(folder);
   await watchdog.rest();
 }
 

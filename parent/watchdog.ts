@@ -96,14 +96,36 @@ export class Watchdog {
     this.sweep();
     if (this.#groups.size > 0) return;
     const writer = this.#writer;
+    // Another may begin before this one has ended.
+    const gone = this.#gone;
     this.#writer = undefined;
     await writer?.close().catch(() => {});
-    await this.#gone;
+    await gone;
   }
 }
 
 /** The one of this context. */
 export const watchdog: Watchdog = new Watchdog();
+
+/** Paths of folders that it takes: they mean the same to every shell. */
+export const PLAIN_PATH = /^\/[\w./+-]+$/;
+
+/**
+ * Sees to it that a folder which is this context's alone is removed even when
+ * that is killed. At disposal it is left to whoever disposes, who removes it
+ * then: what others may put in its place is not ours to remove.
+ */
+export function watchFolder(path: string): AsyncDisposable | undefined {
+  if (!PLAIN_PATH.test(path)) return undefined;
+  watchdog.start();
+  watchdog.add(path);
+  return {
+    async [Symbol.asyncDispose]() {
+      watchdog.remove(path);
+      await watchdog.rest();
+    },
+  };
+}
 
 /** Whether somebody is left in a process group. */
 function groupLives(group: number): boolean {

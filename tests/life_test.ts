@@ -14,6 +14,7 @@ import {
 } from "../mod.ts";
 import { alive, goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { lines } from "./fixtures/programs.ts";
+import { untilCancelled } from "./fixtures/working.ts";
 import { Watchdog } from "../parent/watchdog.ts";
 
 const quiet = { onLog() {} };
@@ -136,6 +137,26 @@ Deno.test("a child that ignores SIGTERM and computes for ever is gone after shut
     await goneWithin(pid, 2000 - (performance.now() - begin));
     assertEquals((await context.closed).kind, "shutdown");
   }
+});
+
+Deno.test("a call that nobody waits for learns of the end of its context", async () => {
+  await using _ = await noLeaks();
+  const messages: string[] = [];
+  await using router = new Router({
+    onLog: ({ message }) => void messages.push(message),
+  });
+  const context = await router.local();
+  const runs = Promise.withResolvers<void>();
+  const said: string[] = [];
+  context.callNoReply(untilCancelled, (what: string) => {
+    said.push(what);
+    runs.resolve();
+  });
+  await runs.promise;
+  await context.shutdown();
+  assertEquals(said.length, 2);
+  assertMatch(said[1]!, /shutting down/);
+  assertEquals(messages, []);
 });
 
 Deno.test("what a context started goes with it, however it ends", async () => {

@@ -7,10 +7,13 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
+import { dirname } from "@std/path";
+import { existsSync } from "node:fs";
 import { run } from "../../fakessh/mod.ts";
 import type { Context } from "../../mod.ts";
 import { makeWorld, sh, WAYS } from "../fixtures/fakessh.ts";
 import { alive, goneWithin, noLeaks } from "../fixtures/leaks.ts";
+import { lines } from "../fixtures/programs.ts";
 
 /** A stream of output, and a way to wait for something in it. */
 function watched() {
@@ -240,3 +243,28 @@ Deno.test({
     );
   },
 });
+
+for (const end of ["SIGKILL", "SIGINT", "SIGTERM"] as const) {
+  Deno.test(`a program that ends by ${end} leaves no folder of its ssh`, async () => {
+    await using _leaks = await noLeaks();
+    const script = new URL("../fixtures/lending.ts", import.meta.url);
+    const program = new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", script.href],
+      stdin: "null",
+      stdout: "piped",
+    }).spawn();
+    const output = lines(program.stdout);
+    const ssh = (await output.next()).value as string;
+    const command = Number((await output.next()).value);
+    assert(alive(command));
+    program.kill(end);
+    await program.status;
+    await goneWithin(command, 2000);
+    await output.return(undefined);
+    const seen = performance.now();
+    while (existsSync(dirname(ssh))) {
+      assertLess(performance.now() - seen, 2000, `${ssh} is left`);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  });
+}
