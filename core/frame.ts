@@ -117,6 +117,12 @@ const GROWTH = 8;
 
 const EMPTY = new Uint8Array(0);
 
+/** Bytes of the largest frame of a flow: the ones that come in masses. */
+const LARGE = HEADER_SIZE + 1 + MAX_PIECE;
+
+/** Large frames that are kept to be filled again. */
+const MAX_SPARE = 32;
+
 /**
  * Cuts a stream of bytes, in chunks of any size, into frames.
  *
@@ -134,6 +140,7 @@ export class FrameReader {
   #have = 0;
   /** Bytes until more can be told: a header, or a whole frame. */
   #need = HEADER_SIZE;
+  readonly #spare: Uint8Array[] = [];
 
   /**
    * @param onFrame gets every whole frame, header included, to keep
@@ -159,15 +166,43 @@ export class FrameReader {
   push(chunk: Uint8Array, lent = false): void {
     let at = this.#have > 0 ? this.#complete(chunk) : 0;
     while (chunk.length - at >= HEADER_SIZE) {
-      const end = at + this.#check(chunk, at);
-      if (end > chunk.length) {
-        this.#need = end - at;
+      const size = this.#check(chunk, at);
+      if (size > chunk.length - at) {
+        this.#need = size;
         break;
       }
-      this.#onFrame(lent ? chunk.slice(at, end) : chunk.subarray(at, end));
+      if (lent && size < LARGE) {
+        // One copy of many small ones is cheaper than many.
+        const end = endOfSmall(chunk, at);
+        this.push(chunk.slice(at, end));
+        at = end;
+        continue;
+      }
+      const end = at + size;
+      this.#onFrame(
+        lent ? this.#copy(chunk, at, end) : chunk.subarray(at, end),
+      );
       at = end;
     }
     if (at < chunk.length) this.#keep(chunk, at, chunk.length);
+  }
+
+  /**
+   * Takes back a frame that nobody holds any more, if it is worth it. What only
+   * passes through would leave tens of megabytes to the garbage collector.
+   */
+  recycle(frame: Uint8Array): void {
+    if (
+      frame.length === LARGE && frame.buffer.byteLength === LARGE &&
+      this.#spare.length < MAX_SPARE
+    ) this.#spare.push(frame);
+  }
+
+  #copy(chunk: Uint8Array, at: number, end: number): Uint8Array {
+    const spare = end - at === LARGE ? this.#spare.pop() : undefined;
+    if (!spare) return chunk.slice(at, end);
+    spare.set(chunk.subarray(at, end));
+    return spare;
   }
 
   /** Adds what is missing of the frame that has begun; answers how much was. */
@@ -198,7 +233,8 @@ export class FrameReader {
     const have = this.#have + to - from;
     if (have > this.#buffer.length) {
       const size = Math.max(have, Math.min(this.#need, have * GROWTH));
-      const buffer = new Uint8Array(size);
+      const spare = this.#need === LARGE ? this.#spare.pop() : undefined;
+      const buffer = spare ?? new Uint8Array(size);
       buffer.set(this.#buffer.subarray(0, this.#have));
       this.#buffer = buffer;
     }
@@ -226,6 +262,16 @@ export class FrameReader {
     }
     return HEADER_SIZE + length;
   }
+}
+
+/** Where the small frames end, of which there is at least one, that lie in a row. */
+function endOfSmall(chunk: Uint8Array, at: number): number {
+  do {
+    const size = HEADER_SIZE + u32(chunk, at + 22);
+    if (size >= LARGE || size > chunk.length - at) break;
+    at += size;
+  } while (chunk.length - at >= HEADER_SIZE);
+  return at;
 }
 
 /** Joins chunks whose lengths add up to `size`. */

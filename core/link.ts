@@ -214,7 +214,11 @@ export class Link {
     if (from) {
       const cost = frame.length + FRAME_COST;
       from.#transit += cost;
-      written = () => from.#passed(cost);
+      written = () => {
+        from.#passed(cost);
+        // Of a link that is lost, it may be written just now.
+        if (!this.#closed) from.#reader.recycle(frame);
+      };
     }
     const { endOfId } = message;
     const flow = message.magic === Magic.FLOW

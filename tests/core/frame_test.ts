@@ -80,6 +80,62 @@ Deno.test("frames come out as they went in, however their bytes are cut", () => 
   );
 });
 
+Deno.test("frames that are given back are filled again, and those that are held are not", () => {
+  const large = 64 * 1024 - HEADER_SIZE;
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.record({
+          size: fc.oneof(
+            { weight: 3, arbitrary: fc.constant(large) },
+            fc.nat(300),
+            fc.integer({ min: large - 50, max: large + 50 }),
+          ),
+          held: fc.boolean(),
+        }),
+        { minLength: 1, maxLength: 12 },
+      ),
+      fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1 }),
+      fc.boolean(),
+      (pieces, cuts, lent) => {
+        const frames = pieces.map(({ size }, i) => frame(size, i));
+        const all = new Uint8Array(frames.reduce((n, f) => n + f.length, 0));
+        frames.reduce((at, f) => (all.set(f, at), at + f.length), 0);
+        const held: [number, Uint8Array][] = [];
+        let next = 0;
+        const reader = new FrameReader((bytes) => {
+          const i = next++;
+          assertEquals(bytes.length, frames[i]!.length);
+          assertEquals(
+            bytes.every((byte, at) => byte === frames[i]![at]),
+            true,
+          );
+          if (pieces[i]!.held) held.push([i, bytes]);
+          else reader.recycle(bytes);
+        }, 1 << 20);
+        const buffer = new Uint8Array(100_000);
+        for (let at = 0, i = 0; at < all.length; i++) {
+          const part = all.subarray(at, at + cuts[i % cuts.length]!);
+          at += part.length;
+          if (!lent) reader.push(part.slice());
+          else {
+            buffer.set(part);
+            reader.push(buffer.subarray(0, part.length), true);
+          }
+        }
+        assertEquals(next, frames.length);
+        for (const [i, bytes] of held) {
+          assertEquals(
+            bytes.every((byte, at) => byte === frames[i]![at]),
+            true,
+          );
+        }
+      },
+    ),
+    { numRuns: 50 },
+  );
+});
+
 Deno.test("a frame in single bytes comes out whole", () => {
   const one = frame(1000, 7);
   assertEquals(read([...one].map((byte) => Uint8Array.of(byte))), [one]);
