@@ -187,6 +187,11 @@ export class FrameReader {
     if (at < chunk.length) this.#keep(chunk, at, chunk.length);
   }
 
+  /** Whether there is something to copy the next large frame to. */
+  get hasSpare(): boolean {
+    return this.#spare.length > 0;
+  }
+
   /**
    * Takes back a frame that nobody holds any more, if it is worth it. What only
    * passes through would leave tens of megabytes to the garbage collector.

@@ -11,6 +11,16 @@ export type Step = { done: false; value: unknown } | {
 
 const DONE: Step = { done: true, value: undefined };
 
+/**
+ * Pieces of more bytes than this make the runtime look for garbage sooner. They
+ * lie outside of its heap, where it lets tens of megabytes of them gather that
+ * nobody holds any more: it goes by what it has to do inside.
+ */
+const LARGE = 32 * 1024;
+
+/** Elements of the garbage that stands for such a piece inside of the heap. */
+const BALLAST = 1024;
+
 /** What the receiving end of a flow has to do with. */
 export interface InflowHost {
   /** Tells the sender that it may send more. */
@@ -87,6 +97,8 @@ export class Inflow {
   #end: { error?: unknown } | undefined;
   #waiter: PromiseWithResolvers<Step> | undefined;
   readonly #account: Account;
+  /** Kept until the next one, or it would not be made at all. */
+  protected ballast: unknown;
 
   /** @param window what the sender may send before it is told more */
   constructor(host: InflowHost, window: number) {
@@ -140,6 +152,7 @@ export class Inflow {
     const body = data.subarray(1);
     switch (kind) {
       case Piece.BYTES:
+        if (cost > LARGE) this.ballast = new Array(BALLAST).fill(0);
         return this.#give(body, cost);
       case Piece.MORE:
         this.#partial += body.length;

@@ -14,6 +14,8 @@ export interface TransportEvents {
   data(chunk: Uint8Array, lent?: boolean): Promise<void> | undefined;
   /** Nothing more will arrive. Called once. */
   end(reason: CloseReason): void;
+  /** Whether the next chunk is better lent: it is copied to what is there. */
+  borrows?(): boolean;
 }
 
 /**
@@ -115,6 +117,7 @@ export class Link {
     this.#transport.start({
       data: (chunk, lent) => this.#receive(chunk, lent),
       end: (reason) => this.close(reason),
+      borrows: () => this.#reader.hasSpare,
     });
   }
 

@@ -57,6 +57,9 @@ export class ProcessChild implements Child, Transport {
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   readonly #reader: ReadableStreamBYOBReader;
   #buffer = new Uint8Array(READ_SIZE);
+  /** Whether what was read last lies where the next is read to. */
+  #lent = false;
+  #borrows: TransportEvents["borrows"];
   /** Resolves when there is room for what it sends next. */
   #full: Promise<void> | undefined;
   #rest: Uint8Array = new Uint8Array(0);
@@ -142,6 +145,7 @@ export class ProcessChild implements Child, Transport {
 
   /** The next bytes; `null` at the end. */
   async read(): Promise<Uint8Array | null> {
+    this.#lent = false;
     if (this.#rest.length > 0) {
       const rest = this.#rest;
       this.#rest = new Uint8Array(0);
@@ -151,7 +155,10 @@ export class ProcessChild implements Child, Transport {
       const { value, done } = await this.#reader.read(this.#buffer);
       if (done) return null;
       if (value.length > SMALL) {
-        this.#buffer = new Uint8Array(READ_SIZE);
+        this.#lent = this.#borrows?.() === true;
+        this.#buffer = this.#lent
+          ? new Uint8Array(value.buffer)
+          : new Uint8Array(READ_SIZE);
         return value;
       }
       // The large buffer is used again: collecting one for each answer would
@@ -170,6 +177,7 @@ export class ProcessChild implements Child, Transport {
   }
 
   start(events: TransportEvents): void {
+    this.#borrows = events.borrows;
     const read = this.#pump(events);
     void (async () => {
       // Its end is known by its process; a pipe alone can stay open without
@@ -188,7 +196,7 @@ export class ProcessChild implements Child, Transport {
     for (;;) {
       const chunk = await this.read();
       if (!chunk) return;
-      this.#full = events.data(chunk);
+      this.#full = events.data(chunk, this.#lent);
       if (this.#full) await this.#full;
       this.#full = undefined;
     }
