@@ -138,7 +138,7 @@ function bySource(fn: AnyFunction): string {
   if (found.names.length > 0) {
     const names = found.names.map((n) => `"${n}"`).join(", ");
     throw new TypeError(
-      `Cannot call ${name} elsewhere: it is not exported, so it is sent by its source, and there ${names} would mean nothing; pass what it needs as arguments, or ${advice}`,
+      `Cannot call ${name} elsewhere: it is no export of a module that is imported by a fixed name, so it is sent by its source, and there ${names} would mean nothing; pass what it needs as arguments, or ${advice}`,
     );
   }
   if (found.usesThis || found.usesSuper) {
