@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { frames, LARGE_FRAME } from "./frame_pool.ts";
 
 /** Bytes of a frame before its data. */
 export const HEADER_SIZE = 26;
@@ -58,7 +59,7 @@ export const IS_DEAD = 999;
 export const FIRST_DYNAMIC_HANDLE = 1000;
 
 /** A message with more data than this is cut into frames. */
-export const MAX_PIECE: number = 64 * 1024 - HEADER_SIZE - 1;
+export const MAX_PIECE: number = LARGE_FRAME - HEADER_SIZE - 1;
 
 /** Limit on the data of one frame, in bytes. */
 export const MAX_FRAME: number = 128 * 1024;
@@ -117,12 +118,6 @@ const GROWTH = 8;
 
 const EMPTY = new Uint8Array(0);
 
-/** Bytes of the largest frame of a flow: the ones that come in masses. */
-const LARGE = HEADER_SIZE + 1 + MAX_PIECE;
-
-/** Large frames that are kept to be filled again. */
-const MAX_SPARE = 32;
-
 /**
  * Cuts a stream of bytes, in chunks of any size, into frames.
  *
@@ -140,7 +135,6 @@ export class FrameReader {
   #have = 0;
   /** Bytes until more can be told: a header, or a whole frame. */
   #need = HEADER_SIZE;
-  readonly #spare: Uint8Array[] = [];
 
   /**
    * @param onFrame gets every whole frame, header included, to keep
@@ -171,7 +165,7 @@ export class FrameReader {
         this.#need = size;
         break;
       }
-      if (lent && size < LARGE) {
+      if (lent && size < LARGE_FRAME) {
         // One copy of many small ones is cheaper than many.
         const end = endOfSmall(chunk, at);
         this.push(chunk.slice(at, end));
@@ -187,24 +181,8 @@ export class FrameReader {
     if (at < chunk.length) this.#keep(chunk, at, chunk.length);
   }
 
-  /** Whether there is something to copy the next large frame to. */
-  get hasSpare(): boolean {
-    return this.#spare.length > 0;
-  }
-
-  /**
-   * Takes back a frame that nobody holds any more, if it is worth it. What only
-   * passes through would leave tens of megabytes to the garbage collector.
-   */
-  recycle(frame: Uint8Array): void {
-    if (
-      frame.length === LARGE && frame.buffer.byteLength === LARGE &&
-      this.#spare.length < MAX_SPARE
-    ) this.#spare.push(frame);
-  }
-
   #copy(chunk: Uint8Array, at: number, end: number): Uint8Array {
-    const spare = end - at === LARGE ? this.#spare.pop() : undefined;
+    const spare = end - at === LARGE_FRAME ? frames.take() : undefined;
     if (!spare) return chunk.slice(at, end);
     spare.set(chunk.subarray(at, end));
     return spare;
@@ -238,7 +216,7 @@ export class FrameReader {
     const have = this.#have + to - from;
     if (have > this.#buffer.length) {
       const size = Math.max(have, Math.min(this.#need, have * GROWTH));
-      const spare = this.#need === LARGE ? this.#spare.pop() : undefined;
+      const spare = this.#need === LARGE_FRAME ? frames.take() : undefined;
       const buffer = spare ?? new Uint8Array(size);
       buffer.set(this.#buffer.subarray(0, this.#have));
       this.#buffer = buffer;
@@ -273,7 +251,7 @@ export class FrameReader {
 function endOfSmall(chunk: Uint8Array, at: number): number {
   do {
     const size = HEADER_SIZE + u32(chunk, at + 22);
-    if (size >= LARGE || size > chunk.length - at) break;
+    if (size >= LARGE_FRAME || size > chunk.length - at) break;
     at += size;
   } while (chunk.length - at >= HEADER_SIZE);
   return at;

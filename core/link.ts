@@ -1,4 +1,5 @@
 import { FrameReader, Handle, Magic, MAX_FRAME } from "./frame.ts";
+import { frames } from "./frame_pool.ts";
 import { Message } from "./message.ts";
 import type { CloseReason } from "./errors.ts";
 import { endOf, Outbox } from "./outbox.ts";
@@ -117,7 +118,7 @@ export class Link {
     this.#transport.start({
       data: (chunk, lent) => this.#receive(chunk, lent),
       end: (reason) => this.close(reason),
-      borrows: () => this.#reader.hasSpare,
+      borrows: () => !frames.empty,
     });
   }
 
@@ -220,7 +221,7 @@ export class Link {
       written = () => {
         from.#passed(cost);
         // Of a link that is lost, it may be written just now.
-        if (!this.#closed) from.#reader.recycle(frame);
+        if (!this.#closed) frames.give(frame);
       };
     }
     const { endOfId } = message;
