@@ -60,6 +60,7 @@ interface Handler {
 export class Handlers {
   readonly #table = new Map<number, Handler>();
   readonly #isAbove: (id: number) => boolean;
+  readonly #routeTo: (id: number) => Link | undefined;
   readonly #failed: HandlerFailed;
   #next = FIRST_DYNAMIC_HANDLE;
   #down = false;
@@ -68,9 +69,15 @@ export class Handlers {
    * Makes an empty table.
    *
    * @param isAbove whether an id is that of this context or of an ancestor
+   * @param routeTo the link to a context below
    */
-  constructor(isAbove: (id: number) => boolean, failed: HandlerFailed) {
+  constructor(
+    isAbove: (id: number) => boolean,
+    routeTo: (id: number) => Link | undefined,
+    failed: HandlerFailed,
+  ) {
     this.#isAbove = isAbove;
+    this.#routeTo = routeTo;
     this.#failed = failed;
   }
 
@@ -138,7 +145,12 @@ export class Handlers {
     if (
       respondent && respondent.id !== message.srcId &&
       !(message.isDead && this.#isAbove(message.srcId))
-    ) return Dead.REPLY;
+    ) {
+      // A hop on the way says it honestly for all that was under way.
+      const early = message.isDead && link &&
+        this.#routeTo(respondent.id) === link;
+      return early ? Dead.HANDLE : Dead.REPLY;
+    }
     if (message.isDead && handler.service) return undefined;
     if (handler.policy && !handler.policy(message, link)) return Dead.POLICY;
     if (link && size > handler.maxSize) return Dead.SIZE;

@@ -58,6 +58,7 @@ export class Router extends WaysIn {
   /** The handles of this context. */
   readonly handlers: Handlers = new Handlers(
     (id) => this.#isParent(id),
+    (id) => this.#routes.get(id),
     (message, error, link) => this.#failed(message, error, link),
   );
   /** The ends of what is live between this context and others. */
