@@ -33,9 +33,12 @@ my (@flags, $saved, $child, $log);
 my ($in, $out) = (1, 1);
 my ($refused, $said) = ('', 0);
 $SIG{PIPE} = 'IGNORE';
-stat STDIN or open STDIN, '<', '/dev/null';
-stat STDOUT or open STDOUT, '>', '/dev/null';
-stat STDERR or open STDERR, '>', '/dev/null';
+# What was closed is where Perl has opened this script.
+my @script = stat $0;
+sub given { my @file = stat $_[0]; return @file && "@file[0, 1]" ne "@script[0, 1]" }
+given(*STDIN) or open STDIN, '<', '/dev/null';
+given(*STDOUT) or open STDOUT, '>', '/dev/null';
+given(*STDERR) or open STDERR, '>', '/dev/null';
 
 sub finish {
   kill 'TERM', $child if $child;

@@ -14,7 +14,7 @@ export type Plan =
 export interface RunPlan {
   /** Tells it from an answer that needs no command. */
   kind: "run";
-  /** For the login shell; or the name of a subsystem. */
+  /** For the login shell, none to log in; or the name of a subsystem. */
   command: string;
   /** Whether `command` is the name of a subsystem. */
   subsystem: boolean;
@@ -116,17 +116,14 @@ function plan(line: SshCommandLine, hello: Hello): Plan {
   if (command === undefined && remote !== undefined && remote !== "none") {
     command = remote;
   }
-  if (command === undefined || command === "") {
-    return failure(
-      "Cannot log in: no command was given, and a login shell is not what these connections are for; to get one, ask for it: ssh -t HOST 'exec $SHELL -l'",
-    );
-  }
+  // As for ssh, an empty one is none.
+  command ??= "";
   const notes: string[] = [];
   return {
     kind: "run",
     command,
     subsystem: line.subsystem || settings.get("sessiontype") === "subsystem",
-    pty: wantsPty(line, hello, notes),
+    pty: wantsPty(line, command === "", hello, notes),
     nullInput: line.nullInput || isYes(settings.get("stdinnull")),
     env: environment(line, hello),
     notes,
@@ -153,9 +150,13 @@ function checkRefused({ flags, options, settings }: SshCommandLine): void {
   }
 }
 
-/** As ssh decides it: asked for, and where there is a terminal; or twice. */
+/**
+ * As ssh decides it: to log in or asked for, and where there is a terminal; or
+ * asked for twice.
+ */
 function wantsPty(
   line: SshCommandLine,
+  login: boolean,
   { terminals }: Hello,
   notes: string[],
 ): boolean {
@@ -163,7 +164,7 @@ function wantsPty(
   if (wanted === 0) {
     const request = line.settings.get("requesttty")?.toLowerCase();
     if (request === "force") wanted = 2;
-    else if (isYes(request)) wanted = 1;
+    else if (isYes(request) || (login && request !== "no")) wanted = 1;
   }
   if (wanted < 1) return false;
   if (terminals[0] || wanted > 1) return true;

@@ -225,11 +225,12 @@ export async function prepare(
     );
   }
   const bytes = binary && !plan.subsystem;
+  const commandArgs = command === "" ? ["-l"] : ["-c", command];
   return {
     user,
     shell,
     program: bytes ? "/bin/sh" : shell,
-    args: bytes ? binaryCommand(shell, command) : ["-c", command],
+    args: bytes ? binaryCommand(shell, command) : commandArgs,
     cwd: hasHome ? home : "/",
     env: { ...env, ...plan.env },
   };

@@ -54,6 +54,11 @@ const SCRIPTS: Record<string, string> = {
   "what runs on in the background":
     "ssh loopback '(sleep 0.2; echo late) & echo now'",
   "stdin is closed here": "ssh loopback cat <&-",
+  "stdout is closed here": "ssh loopback 'echo out; echo err >&2' >&-",
+  "a shell that reads what to do":
+    "printf 'echo in $0 | wc -w\nread x; echo got $x\nword\nexit 7\n' | ssh loopback; echo $?; echo 'id -un' | ssh -T loopback ''",
+  "a shell to log in with, at a terminal":
+    "printf 'stty -echo; PS1=; unset PROMPT_COMMAND\ntest -t 0 && echo terminal >&2; exit 6\n' | script -qefc \"ssh loopback\" /dev/null | grep -c ^terminal",
   "no host": "ssh 2>/dev/null",
   "an unknown option": "ssh -% loopback true 2>/dev/null",
   "tar to tar":
