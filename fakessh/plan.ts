@@ -79,7 +79,7 @@ export function planFor(hello: Hello): Plan {
     const { message } = error as Error;
     return error instanceof UsageError
       ? failure(
-        `${message}\r\nusage: ssh [options] destination command [argument ...]`,
+        `${message}\r\nusage: ssh [options] destination [command [argument ...]]`,
       )
       : failure(message);
   }

@@ -32,10 +32,10 @@ mitogen for Deno, through any number of hops.
       Runs a program whose ssh leads to the last hop, whatever host it names.
   fakessh --open NAME [--via SPEC ...] [--idle SECONDS]
       Keeps such a chain up in the background, under a name.
-  fakessh [ssh's options] NAME COMMAND
+  fakessh [ssh's options] NAME [COMMAND]
       What ssh would do, over the chain of this name. Use it as rsync -e fakessh,
       scp -S fakessh, sftp -S fakessh, GIT_SSH=fakessh.
-  fakessh --via SPEC [--via SPEC ...] [ssh's options] HOST COMMAND
+  fakessh --via SPEC [--via SPEC ...] [ssh's options] HOST [COMMAND]
       The same over a chain that is made for it.
   fakessh --list [--json]     What is open.
   fakessh --close NAME        Ends it.
