@@ -78,15 +78,19 @@ export class DisconnectedError extends ChannelError {
 export function fromDead(text: string, path = ""): ChannelError {
   if (text.startsWith(Dead.RESPONDENT)) {
     const why = text.slice(Dead.RESPONDENT.length).replace(/^: /, "");
-    return new DisconnectedError(
-      { kind: "route", message: why || text },
-      path,
-    );
+    return new DisconnectedError(routeLost(why || text), path);
   }
   if (text.startsWith(Dead.NO_ROUTE) || text === Dead.ROUTER) {
-    return new DisconnectedError({ kind: "route", message: text }, path);
+    return new DisconnectedError(routeLost(text), path);
   }
   return new ChannelError(text || "the other end closed the channel");
+}
+
+/** The text of the dead message that stands for an error. */
+export function toDead(error: ChannelError): string {
+  return error instanceof DisconnectedError
+    ? `${Dead.RESPONDENT}: ${error.reason.message}`
+    : error.message;
 }
 
 /** What a {@linkcode CallError} is made of when it crosses. */
@@ -251,10 +255,12 @@ export function errorMessage(error: unknown): string {
   }
 }
 
+/** Why something is gone that is not a neighbour. */
+export function routeLost(message: string): CloseReason {
+  return { kind: "route", message };
+}
+
 /** Why what was behind a context is gone, when that is. */
 export function behind(path: string, reason: CloseReason): CloseReason {
-  return {
-    kind: "route",
-    message: `${path} on the way to it was lost: ${reason.message}`,
-  };
+  return routeLost(`${path} on the way to it was lost: ${reason.message}`);
 }

@@ -69,7 +69,7 @@ export class Handlers {
    * Makes an empty table.
    *
    * @param isAbove whether an id is that of this context or of an ancestor
-   * @param routeTo the link to a context below
+   * @param routeTo the link that leads to a context
    */
   constructor(
     isAbove: (id: number) => boolean,

@@ -1,5 +1,5 @@
-import { End, type Ends } from "./ends.ts";
-import { Dead } from "./errors.ts";
+import { CLOSED, End, type Ends } from "./ends.ts";
+import { ChannelError, Dead } from "./errors.ts";
 import { costOf, MIN_COST, Piece, pieceFrame, WINDOW } from "./flow.ts";
 import { concat, HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
 import type { Link } from "./link.ts";
@@ -184,7 +184,7 @@ class Lane extends End {
 
   override receive(message: Message): void {
     if (message.magic !== Magic.BYTES || message.size < 5) {
-      return this.lost(undefined);
+      return this.release();
     }
     const { data } = message;
     const view = new DataView(data.buffer, data.byteOffset, data.length);
@@ -200,16 +200,16 @@ class Lane extends End {
     this.#go();
   }
 
-  /** What it was to carry fails by itself: its callers wait for that context. */
-  override lost(_error: unknown): void {
+  /** Nobody but this end knows what has not arrived. */
+  override lost(why: ChannelError): void {
     const messages = [...this.#leaving, ...this.#queue];
     this.#queue = this.#leaving = [];
     this.finish();
-    for (const message of messages) message.written?.();
+    for (const message of messages) this.ends.router.unsent(message, why);
   }
 
   override release(): void {
-    this.lost(undefined);
+    this.lost(new ChannelError(CLOSED));
   }
 }
 
@@ -391,7 +391,7 @@ class Arrival extends End {
     // is its own: others lose their message, not its connection.
     if (this.#link.remoteId !== this.context.id) {
       const why = `refused a large message with ${what}`;
-      return this.#router.complain(this.#link, why, from);
+      return this.#link.complain(why, from);
     }
     this.#router.log("error", message, this.context.id);
     this.#link.close({ kind: "protocol", message });

@@ -120,8 +120,9 @@ export class Message {
   }
 
   /** A dead message: it closes what it is sent to, and says why. */
-  static dead(reason = ""): Message {
+  static dead(reason = "", to: MessageFields = {}): Message {
     return new Message({
+      ...to,
       magic: Magic.TEXT,
       replyTo: IS_DEAD,
       data: utf8.encode(reason),

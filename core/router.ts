@@ -3,11 +3,14 @@ import { Contexts } from "./contexts.ts";
 import { Ends } from "./ends.ts";
 import {
   behind,
+  type ChannelError,
   type CloseReason,
   Dead,
   DisconnectedError,
   errorMessage,
   fromDead,
+  routeLost,
+  toDead,
 } from "./errors.ts";
 import { extensionsOf } from "./extensions.ts";
 import type { Extensions } from "./codec.ts";
@@ -58,7 +61,7 @@ export class Router extends WaysIn {
   /** The handles of this context. */
   readonly handlers: Handlers = new Handlers(
     (id) => this.#isParent(id),
-    (id) => this.#routes.get(id),
+    (id) => this.#routes.get(id) ?? this.parentLink,
     (message, error, link) => this.#failed(message, error, link),
   );
   /** The ends of what is live between this context and others. */
@@ -81,7 +84,7 @@ export class Router extends WaysIn {
   onRecord: (record: LogRecord) => void = () => {};
   /** Told when a link is lost, with the ids that were behind it and why each is. */
   onLinkLost?: (link: Link, lost: Map<number, CloseReason>) => void;
-  /** Told of what came for a context that is not there, with no answer wanted. */
+  /** Told of what came for a context that is not there. */
   onNoRoute?: (id: number, from: Link, why: string) => void;
   /** Told of every step of opening a context. */
   readonly onProgress: ((progress: Progress) => void) | undefined;
@@ -247,13 +250,10 @@ export class Router extends WaysIn {
       const text = `${Dead.SIZE} (max ${this.maxMessageSize} bytes)`;
       if (message.replyTo === 0 || message.isDead) {
         // A reply that is too large still wakes the one who waits for it.
-        const dead = Message.dead(text);
-        dead.dstId = message.dstId;
-        dead.handle = message.handle;
-        this.route(dead);
-      } else this.#refuse(message, text);
-      for (const end of message.live ?? []) end.release(fromDead(text));
-      return message.written?.();
+        const { dstId, handle } = message;
+        this.route(Message.dead(text, { dstId, handle }));
+      }
+      return this.unsent(message, fromDead(text));
     }
     if (this.lanes.takes(message)) return this.lanes.send(message);
     this.#forward(message, undefined);
@@ -279,18 +279,25 @@ export class Router extends WaysIn {
     this.route(message);
   }
 
+  /** Fails what waits for a message that was made here and cannot arrive. */
+  unsent(message: Message, why: ChannelError): void {
+    this.#refuse(message, toDead(why));
+    for (const end of message.live ?? []) end.lost(why);
+    message.written?.();
+  }
+
   /** Takes a message that a link brought. */
   receive(message: Message, link: Link): void {
     const { srcId, authId } = message;
     // Reverse path: who claims to have sent or allowed this must live where it
     // came from. Whatever is not below lives above.
     if (link !== (this.#routes.get(authId) ?? this.parentLink)) {
-      return this.complain(link, `bad auth ${authId}`, message);
+      return link.complain(`bad auth ${authId}`, message);
     }
     if (
       srcId !== authId && link !== (this.#routes.get(srcId) ?? this.parentLink)
     ) {
-      return this.complain(link, `bad src ${srcId}`, message);
+      return link.complain(`bad src ${srcId}`, message);
     }
     if (link.authId !== undefined) message.authId = link.authId;
     this.#forward(message, link);
@@ -301,13 +308,14 @@ export class Router extends WaysIn {
     if (dstId === this.id || this.#isRoot(message)) {
       return this.deliver(message, from);
     }
-    let out = this.#routes.get(dstId);
-    // Up, unless it came from there: what the parent does not find here is not
-    // bounced back.
-    if (!out && from !== this.parentLink) out = this.parentLink;
-    if (!out) {
+    const out = this.#routes.get(dstId) ?? this.parentLink;
+    // Never back: where it came from, the way on is not known any more.
+    if (!out || out === from) {
       const why = `${Dead.NO_ROUTE}${dstId}, my ID is ${this.id}`;
-      if (from && !message.replyTo) this.onNoRoute?.(dstId, from, why);
+      // Whoever waits for it here, or there, may have spoken to it too late to
+      // be told of its end.
+      if (from) this.onNoRoute?.(dstId, from, why);
+      else queueMicrotask(() => this.contextLost(dstId, routeLost(why), false));
       return this.#refuse(message, why);
     }
     if (from) {
@@ -366,25 +374,19 @@ export class Router extends WaysIn {
   }
 
   /** Says to whoever may care that a message did not reach its handle. */
-  refuseFrom(
-    message: Message,
-    refused: string,
-    link: Link | undefined,
-  ): void {
+  refuseFrom(message: Message, refused: string, link?: Link): void {
     // Late replies to calls that were cancelled end here too: no reason to shout.
     if (link && refused !== Dead.HANDLE) {
-      this.complain(link, `${refused}: handle ${message.handle}`, message);
+      link.complain(`${refused}: handle ${message.handle}`, message);
     }
     this.#refuse(message, refused);
   }
 
   /** Answers with a dead message, unless that is what it is or nobody waits. */
   #refuse(message: Message, reason: string): void {
-    if (message.isDead || message.replyTo === 0) return;
-    const dead = Message.dead(reason);
-    dead.dstId = message.srcId;
-    dead.handle = message.replyTo;
-    this.answer(dead);
+    const { srcId: dstId, replyTo: handle } = message;
+    if (message.isDead || handle === 0) return;
+    this.answer(Message.dead(reason, { dstId, handle }));
   }
 
   /** A handler threw. Whoever waits for its answer is told, like the log. */
@@ -392,13 +394,8 @@ export class Router extends WaysIn {
     const why = errorMessage(error).slice(0, 1000);
     const what = `handler ${message.handle} failed: ${why}`;
     if (!link) return this.log("error", what);
-    this.complain(link, what, message);
-    this.#refuse(message, "the handler failed");
-  }
-
-  /** Logs what a neighbour did wrong; see {@linkcode Link.complain}. */
-  complain(link: Link, what: string, message: Message): void {
     link.complain(what, message);
+    this.#refuse(message, "the handler failed");
   }
 
   /** Logs something about a context; by default this one. */

@@ -36,11 +36,10 @@ export class Sender<T = unknown> implements Disposable {
 
   /** Tells the receiver that nothing more will come. */
   close(): void {
-    const message = Message.dead(Dead.CLOSED);
-    message.dstId = this.context.id;
-    message.handle = this.handle;
+    const { context: { id: dstId, router }, handle } = this;
+    const message = Message.dead(Dead.CLOSED, { dstId, handle });
     message.lane = this.#lane;
-    this.context.router.route(message);
+    router.route(message);
   }
 
   /** The same as {@linkcode Sender.close}. */

@@ -30,14 +30,14 @@ export class LogSink {
         typeof logger !== "string" || typeof text !== "string" ||
         typeof contextId !== "number" || LEVELS[level] === undefined
       ) {
-        return router.complain(link, "malformed log record", message);
+        return link.complain("malformed log record", message);
       }
       // A context speaks for itself and for those below it, on the same link.
       const there = router.routeTo(contextId);
       if (there !== link) {
         // What is gone already may have had more to say.
         if (!there && contextId !== router.id) return;
-        return router.complain(link, "log record of another context", message);
+        return link.complain("log record of another context", message);
       }
       if (!this.#allow(message.srcId)) return;
       const context = router.contextById(contextId);

@@ -35,7 +35,7 @@ export class ModuleServer {
     const pending = this.#pending.get(link) ?? 0;
     if (typeof url !== "string" || pending >= MAX_PENDING) {
       const why = "too many module requests at once";
-      this.#router.complain(link, why, message);
+      link.complain(why, message);
       message.reply(Message.dead(why));
       return;
     }

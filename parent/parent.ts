@@ -120,7 +120,7 @@ export class Parent {
   #letGo(message: Message, link: Link): void {
     if (!this.#children.get(link)?.letGo?.()) {
       const why = "it may not start programs, so it may not outlive its parent";
-      this.router.complain(link, "refused to detach", message);
+      link.complain("refused to detach", message);
       message.reply(Message.dead(why));
       return;
     }

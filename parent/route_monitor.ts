@@ -3,6 +3,7 @@ import {
   Handle,
   type Link,
   Message,
+  routeLost,
   type Router,
   toReason,
 } from "../core/mod.ts";
@@ -41,13 +42,11 @@ export class RouteMonitor {
       for (const [id, reason] of lost) this.#tell(id, reason, link);
     };
     router.onNoRoute = (id, link, message) => {
-      // Its sender may wait for the end of that context, of which it was not
-      // told when that was: it had not spoken to it yet.
+      // What is above is told by this context when one below is lost.
       if (link === router.parentLink) return;
-      router.answer(this.#message(link, Handle.DEL_ROUTE, [id, {
-        kind: "route",
-        message,
-      }]));
+      router.answer(
+        this.#message(link, Handle.DEL_ROUTE, [id, routeLost(message)]),
+      );
     };
     router.addHandler((message, link) => this.#add(message, link!), {
       handle: Handle.ADD_ROUTE,
@@ -66,7 +65,7 @@ export class RouteMonitor {
       const grants = this.grants(link!);
       const why = "no more ids for this context";
       if (!grants.ask()) {
-        router.complain(link!, why, message);
+        link!.complain(why, message);
         message.reply(Message.dead(why));
         return;
       }
@@ -146,7 +145,7 @@ export class RouteMonitor {
       : grants.routes >= MAX_ROUTES
       ? "there are too many behind this context"
       : undefined;
-    if (why) return router.complain(link, `refused a route, ${why}`, message);
+    if (why) return link.complain(`refused a route, ${why}`, message);
     grants.routes++;
     router.addRoute(id, link, path, guest === true);
     this.announce(id, path, guest === true, link);
@@ -163,7 +162,7 @@ export class RouteMonitor {
       return;
     }
     if (router.routeTo(id) !== link) {
-      return router.complain(link, "refused to delete a route", message);
+      return link.complain("refused to delete a route", message);
     }
     // Its own route is not counted among those behind it.
     if (id !== link.remoteId) this.grants(link).routes--;
@@ -184,6 +183,7 @@ export class RouteMonitor {
         link !== from &&
         (link.egressIds.has(id) || this.#watchers.has(link))
       ) this.#send(link, Handle.DEL_ROUTE, payload);
+      link.egressIds.delete(id);
     }
   }
 }

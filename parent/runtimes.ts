@@ -66,7 +66,7 @@ export class Runtimes {
     const [what, name, more] = message.decode() as Request;
     if (typeof name !== "string" || pending >= MAX_PENDING || !this.source) {
       const why = "cannot be asked for a runtime now";
-      message.router!.complain(link, why, message);
+      link.complain(why, message);
       message.reply(Message.dead(why));
       return;
     }

@@ -142,7 +142,7 @@ export class Services {
     const { name } = served;
     const refused = this.#refusal(served, method, message);
     if (refused !== undefined) {
-      if (link) router.complain(link, refused, message);
+      if (link) link.complain(refused, message);
       return refuse(message, `refused by policy of the service "${name}"`);
     }
     const found = served.methods.get(method);
@@ -192,7 +192,7 @@ export class Services {
     const owed = (this.#owed.get(link) ?? 0) + cost;
     if (owed > MAX_OWED) {
       const why = "too many calls of services at once";
-      this.#router.complain(link, why, message);
+      link.complain(why, message);
       refuse(message, why);
       return undefined;
     }

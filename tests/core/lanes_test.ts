@@ -1,7 +1,12 @@
 /** Large messages whose other end goes, or says what it likes. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { concat, Handle, Magic, Message, Piece } from "../../core/mod.ts";
-import { DisconnectedError, Router } from "../../mod.ts";
+import {
+  ChannelError,
+  type Context,
+  DisconnectedError,
+  Router,
+} from "../../mod.ts";
 import { openPair } from "../fixtures/pair.ts";
 import { openWire, type Wire } from "../fixtures/wire.ts";
 
@@ -47,6 +52,48 @@ Deno.test("a thousand large messages that wait for their turn all end with their
   const states = new Set((await ended).map(({ status }) => status));
   assertEquals([...states], ["rejected"]);
   assertEquals([router.lanes.size, router.ends.size], [0, 0]);
+});
+
+/** A call of a service that is nowhere, with something live in it. */
+function largeCall(context: Context): Promise<unknown> {
+  const service = context.service<{ run(...args: unknown[]): void }>("any");
+  return service.run(new Uint8Array(100_000), new ReadableStream(), () => 1);
+}
+
+Deno.test("a large call of a context that is gone already ends like a small one", async () => {
+  await using router = new Router({ onLog() {} });
+  const [one, other] = [await openPair(router), await openPair(router)];
+  const { id } = other.context;
+  // It has never spoken to it, and so is not told of its end.
+  const far = one.child.contextById(id, "x");
+  const sizes = () =>
+    [one.child, router].map((r) => [r.lanes.size, r.ends.size]);
+  const before = sizes();
+  other.child.parentLink!.close({ kind: "eof", message: "gone" });
+  await other.context.closed;
+  for (const context of [far, router.contextById(id)]) {
+    const closed = context.closed;
+    await assertRejects(
+      () => largeCall(context),
+      DisconnectedError,
+      `no route to ${id}`,
+    );
+    assertEquals((await closed).kind, "route");
+    await assertRejects(() => largeCall(context), DisconnectedError);
+  }
+  assertEquals(sizes(), before);
+});
+
+Deno.test("a large call that may not go its way fails with the reason", async () => {
+  await using router = new Router({ unidirectional: true, onLog() {} });
+  const [one, other] = [await openPair(router), await openPair(router)];
+  const far = one.child.contextById(other.context.id, "x");
+  await assertRejects(
+    () => largeCall(far),
+    ChannelError,
+    "Cannot call x: routing mode prevents",
+  );
+  assertEquals([one.child.lanes.size, one.child.ends.size], [0, 0]);
 });
 
 /** The beginning of a large message of somebody behind a wire. */

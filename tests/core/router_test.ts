@@ -182,6 +182,31 @@ Deno.test("who has talked to a context is told of its end", async () => {
   await router.shutdown();
 });
 
+Deno.test("who talks to a context that is gone already is told of its end as well", async () => {
+  const { router } = rig();
+  const wire = await openWire(router);
+  const { path } = wire.context;
+  const [below] = wire.ids;
+  wire.value([below, `${path}/x`], { handle: Handle.ADD_ROUTE });
+  // Nothing is sent back to where it came from: a hop would not ask for the way
+  // to what is below it, unless that has gone.
+  for (const dstId of [31337, below]) {
+    const told = wire.next((m) =>
+      m.handle === Handle.DEL_ROUTE &&
+      (m.decode() as [number])[0] === dstId
+    );
+    wire.value("hello", { dstId, handle: 1234, replyTo: dstId });
+    assertEquals(
+      (await deadReply(wire, dstId)).text,
+      `no route to ${dstId}, my ID is 0`,
+    );
+    const [, reason] = (await told).decode() as [number, { kind: string }];
+    assertEquals(reason.kind, "route");
+  }
+  assertEquals(wire.received.filter((m) => m.handle === 1234), []);
+  await router.shutdown();
+});
+
 Deno.test("a message over the limit is answered, and a reply over it still wakes the caller", async () => {
   const { router } = rig({ maxMessageSize: 1000 });
   const wire = await openWire(router);
