@@ -102,24 +102,28 @@ export class Outbox {
     return frames;
   }
 
-  /** Whether flows wait of the context whose end this is. */
-  #isEarly(flow: string): boolean {
-    if (!flow.startsWith(END)) return false;
-    const of = flow.slice(END.length);
-    for (const other of this.#flows.keys()) {
-      if (other.startsWith(of)) return true;
+  /** Of which contexts flows wait, as the ends of those are called. */
+  #sources(): Set<string> {
+    const sources = new Set<string>();
+    for (const flow of this.#flows.keys()) {
+      sources.add(END + flow.slice(0, flow.indexOf(" ") + 1));
     }
-    return false;
+    return sources;
   }
 
   #takePieces(): Uint8Array[] {
     const taken: Uint8Array[] = [];
     let size = 0;
+    // Looked up when the first end is come to: there may be thousands of them.
+    let sources: Set<string> | undefined;
     // One of each flow, and again, until the batch is full: those that are put
     // at the end of the line are come to once more.
     for (const [flow, pieces] of this.#flows) {
       const { frame, behind } = pieces.first!;
-      if (behind > this.#taken || this.#isEarly(flow)) continue;
+      if (behind > this.#taken) continue;
+      if (flow.startsWith(END) && (sources ??= this.#sources()).has(flow)) {
+        continue;
+      }
       if (size > 0 && size + frame.length > BATCH) break;
       pieces.drop();
       this.#flows.delete(flow);

@@ -84,7 +84,7 @@ export class Router extends WaysIn {
   onRecord: (record: LogRecord) => void = () => {};
   /** Told when a link is lost, with the ids that were behind it and why each is. */
   onLinkLost?: (link: Link, lost: Map<number, CloseReason>) => void;
-  /** Told of what came for a context that is not there. */
+  /** Told of what came for a context that is not there, with no answer wanted. */
   onNoRoute?: (id: number, from: Link, why: string) => void;
   /** Told of every step of opening a context. */
   readonly onProgress: ((progress: Progress) => void) | undefined;
@@ -312,11 +312,12 @@ export class Router extends WaysIn {
     // Never back: where it came from, the way on is not known any more.
     if (!out || out === from) {
       const why = `${Dead.NO_ROUTE}${dstId}, my ID is ${this.id}`;
-      // Whoever waits for it here, or there, may have spoken to it too late to
-      // be told of its end.
-      if (from) this.onNoRoute?.(dstId, from, why);
-      else queueMicrotask(() => this.contextLost(dstId, routeLost(why), false));
-      return this.#refuse(message, why);
+      if (message.replyTo) return this.#refuse(message, why);
+      // Whoever sends it may wait for the end of that context, of which it was
+      // not told when that was: it had not spoken to it yet.
+      if (from) return this.onNoRoute?.(dstId, from, why);
+      const lost = () => this.contextLost(dstId, routeLost(why), false);
+      return queueMicrotask(lost);
     }
     if (from) {
       if (
