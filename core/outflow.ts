@@ -16,7 +16,9 @@ const MAX_UNWRITTEN = 1024 * 1024;
 
 /**
  * Frames that a flow keeps, to fill them again: a transport has copied what it
- * says is written, and a new frame costs more than what goes into it.
+ * says is written, and a new frame costs more than what goes into it. They are
+ * its own: those of all links are given back by links, which know whether one
+ * that is lost is still being written.
  */
 const SPARE = 16;
 

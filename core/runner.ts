@@ -27,10 +27,8 @@ export type ServicePayload = [
 /** Runs what others call, whichever way they ask for it, and lets them cancel it. */
 export class Runner {
   readonly #router: Router;
-  /** Calls that wait for something, by caller and reply handle. */
-  readonly #running = new Map<string, CallScope>();
-  /** Those that nobody waits for, and that only the end of all can cancel. */
-  readonly #unnamed = new Set<CallScope>();
+  /** Calls that wait for something, by what they are known by. */
+  readonly #running = new Map<Key, CallScope>();
 
   /** Made by the router. */
   constructor(router: Router) {
@@ -55,13 +53,13 @@ export class Runner {
   /** A call that cannot begin yet can be cancelled all the same. */
   wait(message: Message): CallScope {
     const scope = new CallScope(this.#router, message);
-    if (message.replyTo !== 0) this.#running.set(keyOf(message), scope);
+    this.#running.set(keyOf(message, scope), scope);
     return scope;
   }
 
   /** Its turn has come; answers whether it is still wanted. */
   ready(scope: CallScope): boolean {
-    const key = keyOf(scope.message);
+    const key = keyOf(scope.message, scope);
     if (this.#running.get(key) === scope) this.#running.delete(key);
     return !scope.aborted;
   }
@@ -74,15 +72,16 @@ export class Runner {
   /** Cancels what a context has called that is gone. */
   lost(id: number, reason: CloseReason): void {
     for (const scope of this.#running.values()) {
-      const { srcId } = scope.message;
-      if (srcId === id) scope.abort(new DisconnectedError(reason));
+      const { srcId, replyTo } = scope.message;
+      // What nobody waits for goes on without its caller.
+      if (srcId !== id || replyTo === 0) continue;
+      scope.abort(new DisconnectedError(reason));
     }
   }
 
   /** Cancels everything that runs. */
   close(reason: unknown): void {
     for (const scope of this.#running.values()) scope.abort(reason);
-    for (const scope of this.#unnamed) scope.abort(reason);
   }
 
   /**
@@ -99,11 +98,10 @@ export class Runner {
     done?: () => void,
     failed?: (error: unknown) => void,
   ): void {
-    const key = keyOf(message);
-    const unnamed = message.replyTo === 0;
+    const key = keyOf(message, scope);
     const fail = failed ?? ((error: unknown) => {
       // That it was cancelled is no news where nobody waits for it.
-      if (!unnamed || !scope.aborted) this.fail(message, error);
+      if (message.replyTo !== 0 || !scope.aborted) this.fail(message, error);
     });
     const succeed = (value: unknown) => {
       try {
@@ -123,26 +121,21 @@ export class Runner {
       return fail(error);
     }
     if (!isThenable(result)) return succeed(result);
-    if (unnamed) this.#unnamed.add(scope);
-    else this.#running.set(key, scope);
-    const end = () => {
-      if (unnamed) this.#unnamed.delete(scope);
-      else this.#running.delete(key);
-    };
+    this.#running.set(key, scope);
     result.then(
       (value) => {
-        end();
+        this.#running.delete(key);
         succeed(value);
       },
       (error) => {
-        end();
+        this.#running.delete(key);
         fail(error);
       },
     );
   }
 
   /** A call whose result is live goes on until all of that is over. */
-  #follow(key: string, scope: CallScope, live: End[]): void {
+  #follow(key: Key, scope: CallScope, live: End[]): void {
     scope.live = live;
     this.#running.set(key, scope);
     let left = live.length;
@@ -168,9 +161,14 @@ export class Runner {
   }
 }
 
-/** What a call is known by: who waits for its answer, and where. */
-function keyOf({ srcId, replyTo }: Message): string {
-  return `${srcId}:${replyTo}`;
+/**
+ * What a call is known by: who waits for its answer, and where. One that nobody
+ * waits for has no name by which it could be cancelled.
+ */
+type Key = string | CallScope;
+
+function keyOf({ srcId, replyTo }: Message, scope: CallScope): Key {
+  return replyTo === 0 ? scope : `${srcId}:${replyTo}`;
 }
 
 /** Whether nothing in a result can be live. */

@@ -32,7 +32,7 @@ export class ClientFolder {
 
   /**
    * Makes one with a name of its own, for one run. It goes too when this process
-   * is killed, or interrupted.
+   * is killed or interrupted, but for one in a place that a shell would quote.
    *
    * @param perl path of the Perl that runs the client; `null`: the runtime runs it
    */

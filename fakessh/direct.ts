@@ -13,6 +13,7 @@ import { type Context, DisconnectedError } from "../core/mod.ts";
 import {
   directWay,
   hasBegun,
+  PLAIN_PATH,
   stage,
   type Staged,
   unstage,
@@ -76,9 +77,6 @@ class Use {
 
 const uses = new WeakMap<Context, Use>();
 
-/** What comes from the other side, and is to be run: a path and nothing else. */
-const FOLDER = /^\/[\w./+-]+$/;
-
 /**
  * Gets a command ready for a client to start.
  *
@@ -140,5 +138,6 @@ async function stageIn(
   });
   if (odd) return undefined;
   const staged = await dest.call(stage, { program, args, cwd, env });
-  return staged && FOLDER.test(staged.folder) ? staged : undefined;
+  // It comes from the other side, and is to be run: a path and nothing else.
+  return staged && PLAIN_PATH.test(staged.folder) ? staged : undefined;
 }

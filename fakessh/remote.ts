@@ -224,7 +224,7 @@ export async function prepare(
       `Could not chdir to home directory ${home}: No such file or directory\r\n`,
     );
   }
-  const bytes = binary && !plan.subsystem;
+  const bytes = binary && !plan.subsystem && command !== "";
   const commandArgs = command === "" ? ["-l"] : ["-c", command];
   return {
     user,

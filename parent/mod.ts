@@ -28,7 +28,7 @@ export * from "./spec.ts";
 export * from "./staged.ts";
 export { doasArgs } from "./methods/doas.ts";
 export * from "./tree_service.ts";
-export { watchFolder } from "./watchdog.ts";
+export { PLAIN_PATH, watchFolder } from "./watchdog.ts";
 export * from "./within.ts";
 export * from "./own_runtime.ts";
 export * from "./platforms.ts";

@@ -107,7 +107,7 @@ export class Watchdog {
 /** The one of this context. */
 export const watchdog: Watchdog = new Watchdog();
 
-/** Paths of folders that it takes: they mean the same to every shell. */
+/** Paths that mean the same to every shell: the watchdog takes no others. */
 export const PLAIN_PATH = /^\/[\w./+-]+$/;
 
 /**
