@@ -336,13 +336,13 @@ export interface CopyProgress {
 
 /** How files are copied. */
 export interface CopyOptions {
-  /** Permission bits of what is made. Default: the source's. */
+  /** Permission bits of what is made, 0 to 0o7777. Default: the source's. */
   mode?: number;
   /** Modification time of what is made; a number is milliseconds. Default: the source's. */
   mtime?: Date | number;
   /** Stops it: the copy fails with the signal's reason. */
   signal?: AbortSignal;
-  /** Told of every 256 KiB or so, and at the end. */
+  /** Told of every 256 KiB or so, and at the end. What it throws ends it. */
   onProgress?: (progress: CopyProgress) => void;
   /**
    * Whether the beginning of a file is kept when the copy fails, and the next

@@ -1,9 +1,16 @@
 import { fileURLToPath } from "node:url";
-import { type Context, type CopyOptions, type Router } from "../core/mod.ts";
-import { copyError } from "./files/copy_error.ts";
-import { type DiskOptions, DiskTarget } from "./files/disk_target.ts";
-import { Packer, type PackOptions } from "./files/packer.ts";
 import {
+  type Context,
+  type CopyOptions,
+  type CopyProgress,
+  type Router,
+} from "../core/mod.ts";
+import { copyError } from "./files/copy_error.ts";
+import { DiskTarget } from "./files/disk_target.ts";
+import { checkOptions, diskOptions, packOptions } from "./files/options.ts";
+import { Packer } from "./files/packer.ts";
+import {
+  partialIn,
   partialOf,
   type Plan,
   receiveFiles,
@@ -25,32 +32,29 @@ function local<S>(where: string | URL | S): string | S {
   return where instanceof URL ? fileURLToPath(where) : where;
 }
 
-function packOptions(options: CopyOptions): PackOptions {
-  const { mode, mtime, onProgress } = options;
-  return {
-    ...(mode === undefined ? {} : { mode: mode & 0o7777 }),
-    ...(mtime === undefined ? {} : { mtime: Number(mtime) }),
-    ...(onProgress ? { count: true, onProgress } : {}),
-  };
-}
-
-function diskOptions({ fsync, resume }: CopyOptions): DiskOptions {
-  return {
-    ...(fsync === undefined ? {} : { fsync }),
-    ...(resume === undefined ? {} : { resume }),
-  };
-}
-
 /**
  * Cancels what runs elsewhere in two steps: it is told, so that nothing is left
  * there when the caller learns that it has ended; later, it is no longer waited
- * for.
+ * for. What the caller's own function throws comes out as it is.
  */
-async function cancellable<T>(
-  signal: AbortSignal | undefined,
-  work: (cancel: AbortSignal) => Promise<T>,
-): Promise<T> {
+async function cancellable(
+  options: CopyOptions,
+  work: (options: CopyOptions, cancel: AbortSignal) => Promise<void>,
+): Promise<void> {
+  checkOptions(options);
+  const { signal, onProgress } = options;
   signal?.throwIfAborted();
+  let thrown: { error: unknown } | undefined;
+  const watched = onProgress && {
+    onProgress(progress: CopyProgress) {
+      try {
+        onProgress(progress);
+      } catch (error) {
+        thrown = { error };
+        throw error;
+      }
+    },
+  };
   const controller = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const abort = () => {
@@ -58,9 +62,10 @@ async function cancellable<T>(
   };
   signal?.addEventListener("abort", abort);
   try {
-    return await work(controller.signal);
+    await work({ ...options, ...watched }, controller.signal);
   } catch (error) {
-    throw signal?.aborted ? signal.reason : understood(error);
+    if (signal?.aborted) throw signal.reason;
+    throw thrown ? thrown.error : understood(error);
   } finally {
     signal?.removeEventListener("abort", abort);
     clearTimeout(timer);
@@ -72,10 +77,10 @@ export async function copyTo(
   context: Context,
   source: Source,
   path: string,
-  options: CopyOptions = {},
+  given: CopyOptions = {},
 ): Promise<void> {
-  const { signal, resume } = options;
-  await cancellable(signal, async (cancel) => {
+  await cancellable(given, async (options, cancel) => {
+    const { signal, resume } = options;
     const caller = context.with({ signal: cancel });
     const prefix = resume ? await caller.call(partialOf, path) : undefined;
     const packer = new Packer(local(source), context.router.path, {
@@ -98,14 +103,14 @@ export async function copyFrom(
   context: Context,
   path: string,
   target: Destination,
-  options: CopyOptions = {},
+  given: CopyOptions = {},
 ): Promise<void> {
-  const { signal, resume, onProgress } = options;
   const { router } = context;
   const to = local(target);
-  await cancellable(signal, async () => {
+  await cancellable(given, async (options) => {
+    const { signal, resume, onProgress } = options;
     const prefix = resume && typeof to === "string"
-      ? await partialOf(to)
+      ? await partialIn(router.path, to)
       : undefined;
     const { onProgress: _, ...pack } = packOptions(options);
     const stream = await context.with(signal ? { signal } : {}).call(
@@ -160,13 +165,13 @@ export async function copyToAll(
   contexts: Context[],
   source: Source,
   path: string,
-  options: Omit<CopyOptions, "resume"> = {},
+  given: Omit<CopyOptions, "resume"> = {},
 ): Promise<void> {
-  const [first] = contexts;
-  if (!first) return;
-  const { router } = first;
-  const { signal } = options;
-  await cancellable(signal, async (cancel) => {
+  await cancellable(given, async (options, cancel) => {
+    const [first] = contexts;
+    if (!first) return;
+    const { router } = first;
+    const { signal } = options;
     const plans = plansFor(router, contexts);
     const packer = new Packer(local(source), router.path, packOptions(options));
     const failed = await relay(

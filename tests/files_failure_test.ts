@@ -2,14 +2,23 @@
 import {
   assert,
   assertEquals,
+  assertInstanceOf,
   assertRejects,
   assertStringIncludes,
 } from "@std/assert";
-import { join } from "@std/path";
-import { type Context, CopyError, DisconnectedError, Router } from "../mod.ts";
+import { join, toFileUrl } from "@std/path";
+import {
+  type Context,
+  CopyError,
+  type CopyOptions,
+  type CopyProgress,
+  copyToAll,
+  DisconnectedError,
+  Router,
+} from "../mod.ts";
 import { ENDINGS, hops, SOON } from "./fixtures/hops.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
-import { makeFolder } from "./fixtures/programs.ts";
+import { makeFolder, run } from "./fixtures/programs.ts";
 import { startSshd } from "./fixtures/sshd.ts";
 import { bytes, describe, makeTree, names } from "./fixtures/trees.ts";
 import { stalling, until } from "./fixtures/stalling.ts";
@@ -246,6 +255,245 @@ Deno.test("what cannot be read or written is named, with the reason", async (t) 
   const steady = (lines: string[]) =>
     lines.map((line) => line.replace(/^(\/directory)?,\d+,\d+/, "$1"));
   assertEquals(steady(await describe(folder.path)), steady(before));
+});
+
+Deno.test("a socket, a pipe or a device is neither read nor replaced", async (t) => {
+  await using _ = await noLeaks();
+  await using folder = await makeFolder();
+  const at = (name: string) => join(folder.path, name);
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const below = await router.local({ via: context });
+  await Deno.writeTextFile(at("file"), "text");
+  await Deno.mkdir(at("d"));
+  const nodes: Record<string, () => Promise<unknown>> = {
+    pipe: () => run("mkfifo", at("d/node")),
+    // What `/dev/null` and `/dev/zero` are, in a place of our own.
+    "device that is empty": () => run("mknod", at("d/node"), "c", "1", "3"),
+    "device without end": () => run("mknod", at("d/node"), "c", "1", "5"),
+    // Its name goes when it is closed; a name that it has got besides stays.
+    socket: async () => {
+      using _ = Deno.listen({ transport: "unix", path: at("socket") });
+      await Deno.link(at("socket"), at("d/node"));
+    },
+  };
+  for (const [name, make] of Object.entries(nodes)) {
+    await t.step({
+      name: name.startsWith("device") ? `a ${name} (needs root)` : `a ${name}`,
+      ignore: ignore && name.startsWith("device"),
+      async fn() {
+        await make();
+        const { ino } = await Deno.lstat(at("d/node"));
+        const isNot = async (copying: Promise<void>, ...where: string[]) => {
+          const [path, context] = where as [string, string];
+          const error = await refused(copying, path, "", context);
+          assertStringIncludes(error.message, "a socket, a pipe or a device");
+          assertEquals((await Deno.lstat(at("d/node"))).ino, ino);
+          assertEquals(names(at("d")), ["node"]);
+        };
+        await Deno.symlink("d/node", at("link"));
+        for (const resume of [false, true]) {
+          for (const from of ["d/node", "link"]) {
+            const options = { resume };
+            const to = context.copyTo(at(from), at("x"), options);
+            await isNot(to, at(from), "master");
+            const back = context.copyFrom(at(from), at("x"), options);
+            await isNot(back, at(from), context.path);
+          }
+          const [file, node] = [at("file"), at("d/node")];
+          const to = context.copyTo(file, node, { resume });
+          await isNot(to, node, context.path);
+          const back = context.copyFrom(file, node, { resume });
+          await isNot(back, node, "master");
+        }
+        const { readable, writable } = new TransformStream<Uint8Array>();
+        const reading = assertRejects(() => new Response(readable).bytes());
+        await isNot(
+          context.copyFrom(at("d/node"), writable),
+          at("d/node"),
+          context.path,
+        );
+        await reading;
+        const { errors } = await assertRejects(
+          () => copyToAll([context, below], at("file"), at("d/node")),
+          AggregateError,
+        );
+        for (const [i, { path }] of [context, below].entries()) {
+          await isNot(Promise.reject(errors[i]), at("d/node"), path);
+        }
+        // In a directory that is there: files and links keep off.
+        await Deno.mkdir(at("tree"));
+        for (
+          const make of [
+            () => Deno.writeTextFile(at("tree/node"), "small"),
+            () => Deno.writeFile(at("tree/node"), bytes(MIB)),
+            () => Deno.symlink("elsewhere", at("tree/node")),
+          ]
+        ) {
+          await make();
+          const to = context.copyTo(at("tree"), at("d"));
+          await isNot(to, at("d/node"), context.path);
+          const back = context.copyFrom(at("tree"), at("d"));
+          await isNot(back, at("d/node"), "master");
+          await Deno.remove(at("tree/node"));
+        }
+        await refused(
+          context.copyTo(at("tree"), at("d/node")),
+          at("d/node"),
+          "ENOTDIR",
+          context.path,
+        );
+        // A link to it is a link: it is replaced, and what it led to stays.
+        await context.copyTo(at("file"), at("link"));
+        assert((await Deno.lstat(at("link"))).isFile);
+        assertEquals((await Deno.lstat(at("d/node"))).ino, ino);
+        for (const name of ["link", "tree", "d/node"]) {
+          await Deno.remove(at(name));
+        }
+        assertEquals(names(folder.path), ["d", "file"]);
+      },
+    });
+  }
+});
+
+Deno.test("options and paths that mean nothing are refused before anything is done", async (t) => {
+  await using _ = await noLeaks();
+  await using folder = await makeFolder();
+  const at = (name: string) => join(folder.path, name);
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const there = context.path;
+  await Deno.writeTextFile(at("file"), "text");
+  const wrong: [option: string, value: unknown, error: ErrorConstructor][] = [
+    ["mode", -1, RangeError],
+    ["mode", 1.5, RangeError],
+    ["mode", NaN, RangeError],
+    ["mode", 0o10000, RangeError],
+    ["mode", "755", TypeError],
+    ["mode", null, TypeError],
+    ["mtime", NaN, RangeError],
+    ["mtime", new Date(NaN), RangeError],
+    ["mtime", -Infinity, RangeError],
+    ["mtime", 1e20, RangeError],
+    ["mtime", "2020-01-01", TypeError],
+    ["onProgress", "all of it", TypeError],
+    ["resume", "yes", TypeError],
+    ["fsync", 1, TypeError],
+  ];
+  for (const [option, value, kind] of wrong) {
+    await t.step(`${option}: ${value}`, async () => {
+      const options = { [option]: value } as CopyOptions;
+      for (
+        const copy of [
+          () => context.copyTo(at("file"), at("x"), options),
+          () => context.copyFrom(at("file"), at("x"), options),
+          () => copyToAll([context], at("file"), at("x"), options),
+        ]
+      ) {
+        const error = await assertRejects(copy, kind, `Cannot copy: ${option}`);
+        assert(!(error instanceof CopyError));
+      }
+      assertEquals(names(folder.path), ["file"]);
+    });
+  }
+  for (const [path, reason] of [["", "empty"], ["a\0b", "NUL"]] as const) {
+    await t.step(`the path ${JSON.stringify(path)}`, async () => {
+      for (const resume of [false, true]) {
+        for (
+          const [copy, where] of [
+            [() => context.copyTo(path, at("x"), { resume }), "master"],
+            [() => context.copyTo(at("file"), path, { resume }), there],
+            [() => context.copyTo(folder.path, path, { resume }), there],
+            [() => context.copyFrom(path, at("x"), { resume }), there],
+            [() => context.copyFrom(at("file"), path, { resume }), "master"],
+          ] as const
+        ) {
+          const error = await refused(copy(), path, "", where);
+          assertStringIncludes(error.message, reason);
+        }
+      }
+      const { errors: [error] } = await assertRejects(
+        () => copyToAll([context], at("file"), path),
+        AggregateError,
+      );
+      assertInstanceOf(error, CopyError);
+      assertEquals([error.path, error.context], [path, context.path]);
+      assertEquals(names(folder.path), ["file"]);
+    });
+  }
+  await t.step("a URL with a NUL in it", async () => {
+    const url = toFileUrl(at("a\0b"));
+    await refused(context.copyTo(url, at("x")), at("a\0b"), "", "master");
+    await refused(context.copyFrom(at("file"), url), at("a\0b"), "", "master");
+  });
+});
+
+Deno.test("what onProgress throws comes out as it is, and nothing has changed", async (t) => {
+  await using _ = await noLeaks();
+  await using folder = await makeFolder();
+  const at = (name: string) => join(folder.path, name);
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const both = [context, await router.local({ via: context })];
+  await Deno.writeTextFile(at("small"), "text");
+  await Deno.writeFile(at("large"), bytes(4 * MIB));
+  await makeTree(at("tree"), 1000);
+  await Deno.mkdir(at("d"));
+  await Deno.writeTextFile(at("d/file"), "old");
+  const thrown = [
+    new RangeError("mine"),
+    // As the library's own might look.
+    new TypeError("mine"),
+    new CopyError("mine", { path: "mine", context: "mine", code: "" }),
+    undefined,
+  ];
+  // At the first call, in the middle, and when all but the end is done.
+  for (const share of [0, 0.3, 1]) {
+    for (const source of ["small", "large", "tree"]) {
+      await t.step(`${source}, at ${share * 100} %`, async () => {
+        const target = at(source === "tree" ? "d/tree" : "d/file");
+        for (const reason of thrown) {
+          const onProgress = ({ bytes, total }: CopyProgress) => {
+            if (bytes >= share * total!) throw reason;
+          };
+          for (
+            const copy of [
+              () => context.copyTo(at(source), target, { onProgress }),
+              () => context.copyFrom(at(source), target, { onProgress }),
+              () => copyToAll(both, at(source), target, { onProgress }),
+            ]
+          ) {
+            const error = await copy().then(
+              () => "nothing",
+              (error: unknown) => error,
+            );
+            assert(error === reason, `${error} was thrown, not ${reason}`);
+            assertEquals(names(at("d")), ["file"]);
+            assertEquals(await Deno.readTextFile(at("d/file")), "old");
+          }
+        }
+      });
+    }
+  }
+  await t.step("a stream, which is cancelled", async () => {
+    const [reason] = thrown;
+    const onProgress = () => {
+      throw reason;
+    };
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const source = new ReadableStream({ cancel: resolve }, {
+      highWaterMark: 0,
+    });
+    const to = context.copyTo(source, at("d/file"), { onProgress });
+    assertEquals(await assertRejects(() => to), reason);
+    assertEquals(await promise, reason);
+    const target = Promise.withResolvers<unknown>();
+    const writable = new WritableStream({ abort: target.resolve });
+    const back = context.copyFrom(at("large"), writable, { onProgress });
+    assertEquals(await assertRejects(() => back), reason);
+    assertEquals(await target.promise, reason);
+    assertEquals(names(at("d")), ["file"]);
+  });
 });
 
 Deno.test({

@@ -16,7 +16,7 @@ import {
   Router,
 } from "../mod.ts";
 import { noLeaks } from "./fixtures/leaks.ts";
-import { makeFolder } from "./fixtures/programs.ts";
+import { makeFolder, run } from "./fixtures/programs.ts";
 import { startSshd } from "./fixtures/sshd.ts";
 import {
   bytes,
@@ -146,6 +146,80 @@ Deno.test({
       "tree",
     ]);
   },
+});
+
+Deno.test("times before 1970 are kept, and files that are made as they are read", async (t) => {
+  await using _ = await noLeaks();
+  await using folder = await makeFolder();
+  const at = (name: string) => join(folder.path, name);
+  await using router = new Router(quiet);
+  const context = await router.local();
+  /** Seconds as the system says them: they are what is to be kept. */
+  const time = async (name: string) =>
+    Number(await run("stat", "--format=%.9Y", at(name)));
+  const times: Record<string, number> = {
+    "1969-12-31T23:59:59.999Z": -0.001,
+    "1965-05-05T00:00:00.25Z": -147052799.75,
+    "1965-05-05T00:00:00Z": -147052800,
+    "1970-01-01T00:00:00Z": 0,
+    "1970-01-01T00:00:00.001Z": 0.001,
+    // Later than ext4 can say with 32 bits.
+    "2200-01-01T00:00:00.5Z": 7258118400.5,
+  };
+  for (const method of ["copyTo", "copyFrom"] as const) {
+    for (const [date, seconds] of Object.entries(times)) {
+      await t.step(`${method}: ${date}`, async () => {
+        await Deno.mkdir(at("tree/inner"), { recursive: true });
+        await Deno.writeTextFile(at("tree/small"), "text");
+        await Deno.writeFile(at("tree/large"), bytes(MIB));
+        await Deno.symlink("nowhere", at("tree/link"));
+        const all = ["small", "large", "link", "inner", ""];
+        const paths = all.map((name) => at(`tree/${name}`.replace(/\/$/, "")));
+        await run("touch", "--no-dereference", `--date=${date}`, ...paths);
+        assertEquals(await time("tree"), seconds);
+        for (const resume of [false, true]) {
+          await context[method](at("tree/large"), at("file"), { resume });
+          assertEquals(await time("file"), seconds);
+        }
+        // Into a new directory, and into one that is there.
+        for (let i = 0; i < 2; i++) {
+          await context[method](at("tree"), at("copy"));
+          for (const name of ["small", "large", "inner", ""]) {
+            assertEquals(await time(`copy/${name}`), seconds, name);
+          }
+          const exact = seconds >= 0 || Number.isInteger(seconds);
+          assertEquals(
+            await time("copy/link"),
+            exact ? seconds : Math.floor(seconds),
+          );
+        }
+        await context[method](at("tree/small"), at("file"), {
+          mtime: new Date(seconds * 1000),
+        });
+        assertEquals(await time("file"), seconds);
+        for (const name of ["tree", "copy"]) {
+          await Deno.remove(at(name), { recursive: true });
+        }
+      });
+    }
+    await t.step(`${method}: as far as dates go`, async () => {
+      // What a disk cannot say, it makes the nearest that it can.
+      for (const mtime of [-8.64e15, 8.64e15]) {
+        await context[method](at("file"), at("far"), { mtime });
+        assertEquals(await Deno.readTextFile(at("far")), "text");
+      }
+      await Deno.remove(at("far"));
+    });
+    await t.step(`${method}: a file of /proc`, async () => {
+      assertEquals((await Deno.stat("/proc/version")).size, 0);
+      await context[method]("/proc/version", at("file"));
+      assertEquals(
+        await Deno.readTextFile(at("file")),
+        await Deno.readTextFile("/proc/version"),
+      );
+    });
+  }
+  assertEquals(names(folder.path), ["file"]);
 });
 
 Deno.test("256 MiB through two hops need no memory to speak of", async () => {

@@ -19,6 +19,20 @@ const REASONS: Record<string, string> = {
   EROFS: "the file system is read-only",
 };
 
+/** What is neither read nor replaced: it is more than what is in it. */
+export const SPECIAL = "it is a socket, a pipe or a device, not a file";
+
+/** An error with one of the codes above. */
+export function systemError(code: string): Error {
+  return Object.assign(new Error(), { code });
+}
+
+/** @throws {TypeError} for a path that nothing can have */
+export function checkPath(path: string): void {
+  if (path === "") throw new TypeError("the path is empty");
+  if (path.includes("\0")) throw new TypeError("the path holds a NUL");
+}
+
 /** What is being done to a file where it fails. */
 export type Doing = "read" | "write";
 

@@ -1,8 +1,8 @@
 import fs from "node:fs";
 import { dirname } from "node:path";
 import type { Stat } from "./batch.ts";
-import { copyError } from "./copy_error.ts";
-import { OpenFile, UNKNOWN, type Writer } from "./open_file.ts";
+import { checkPath, copyError, SPECIAL, systemError } from "./copy_error.ts";
+import { OpenFile, setTime, UNKNOWN, type Writer } from "./open_file.ts";
 import type { FileRecord, Target } from "./records.ts";
 import {
   type Claim,
@@ -61,6 +61,8 @@ export class DiskTarget implements Target {
   readonly #syncing = new Set<Promise<void>>();
   #failed: { error: unknown } | undefined;
   #file: OpenFile | undefined;
+  /** The file at the top, when it is complete: at the end it takes its name. */
+  #complete: OpenFile | undefined;
   #writing: Promise<void> | undefined;
   /** Where a new directory is until it is complete. */
   #staging: string | undefined;
@@ -138,6 +140,22 @@ export class DiskTarget implements Target {
     );
   }
 
+  /** What is there already under the name of the result. */
+  #existing(): fs.Stats | undefined {
+    this.#try(this.#path, () => checkPath(this.#path));
+    return this.#look(this.#path, true);
+  }
+
+  /** A name is given to another file, but not that of a device and the like. */
+  #checkFree(target: string): void {
+    // Mostly nothing is there, and that is the quick way to know.
+    const there = fs.existsSync(target) ? this.#look(target) : undefined;
+    if (
+      there &&
+      !(there.isFile() || there.isDirectory() || there.isSymbolicLink())
+    ) throw this.#fail(target, new TypeError(SPECIAL));
+  }
+
   async #claim(directory: string): Promise<Claim> {
     const held = await claim(directory);
     if (!this.#over) return held;
@@ -153,8 +171,14 @@ export class DiskTarget implements Target {
 
   /** Where an entry is to be. */
   #place(name: string): string {
-    const level = this.#levels.at(-1);
-    return level ? `${level.path}/${name}` : this.#path;
+    return `${this.#levels.at(-1)!.path}/${name}`;
+  }
+
+  /** The same for what may replace something: in a new directory nothing is. */
+  #placeFree(name: string): string {
+    const target = this.#place(name);
+    if (this.#levels.at(-1)!.claim) this.#checkFree(target);
+    return target;
   }
 
   /** Where it is written: under its name only if nobody can see it there. */
@@ -166,7 +190,7 @@ export class DiskTarget implements Target {
 
   whole(file: FileRecord, bytes: Uint8Array): Promise<void> | undefined {
     if (this.#levels.length === 0) return this.#wholeAtTop(file, bytes);
-    const target = this.#place(file.name);
+    const target = this.#placeFree(file.name);
     const open = this.#make(target, file.stat);
     this.#try(target, () => {
       if (bytes.length > 0) open.writeNow(bytes);
@@ -197,7 +221,7 @@ export class DiskTarget implements Target {
 
   open(file: FileRecord): Promise<void> | undefined {
     if (this.#levels.length === 0) return this.#openAtTop(file);
-    this.#file = this.#make(this.#place(file.name), file.stat);
+    this.#file = this.#make(this.#placeFree(file.name), file.stat);
     return undefined;
   }
 
@@ -206,10 +230,9 @@ export class DiskTarget implements Target {
     if (offset > 0 && !this.#options.resume) {
       throw this.#fail(target, new TypeError("its beginning was not sent"));
     }
-    const there = this.#look(target, true);
-    if (there?.isDirectory()) {
-      throw this.#fail(target, Object.assign(new Error(), { code: "EISDIR" }));
-    }
+    const there = this.#existing();
+    if (there?.isDirectory()) throw this.#fail(target, systemError("EISDIR"));
+    this.#checkFree(target);
     await this.#enterParent();
     // A stream has no mode of its own: that of what it replaces will do.
     if (stat.mode === UNKNOWN && there?.isFile()) {
@@ -227,7 +250,7 @@ export class DiskTarget implements Target {
   async #enterParent(): Promise<void> {
     const parent = dirname(this.#path);
     if (!this.#look(parent, true)) {
-      throw this.#fail(parent, Object.assign(new Error(), { code: "ENOENT" }));
+      throw this.#fail(parent, systemError("ENOENT"));
     }
     this.#parent = await this.#claim(parent);
   }
@@ -297,8 +320,8 @@ export class DiskTarget implements Target {
         throw this.#fail(file.target, error);
       }
     }
-    this.#finish(file);
-    if (top) await this.#parent?.sync();
+    if (top) this.#complete = file;
+    else this.#finish(file);
   }
 
   #finish(file: OpenFile): void {
@@ -335,21 +358,17 @@ export class DiskTarget implements Target {
       if (!there) throw error;
       // A link that leads elsewhere is not followed.
       if (!there.isDirectory()) {
-        throw this.#fail(
-          path,
-          Object.assign(new Error(), { code: "ENOTDIR" }),
-        );
+        throw this.#fail(path, systemError("ENOTDIR"));
       }
       return this.#enterOld(path, stat);
     }
   }
 
   async #enterTop(stat: Stat): Promise<void> {
-    const there = this.#look(this.#path, true);
+    const there = this.#existing();
     if (there) {
       if (!there.isDirectory()) {
-        const cause = Object.assign(new Error(), { code: "ENOTDIR" });
-        throw this.#fail(this.#path, cause);
+        throw this.#fail(this.#path, systemError("ENOTDIR"));
       }
       return await this.#enterOld(this.#path, stat);
     }
@@ -371,19 +390,19 @@ export class DiskTarget implements Target {
       const { root, bits } = this.#writer;
       if (root && stat.uid !== UNKNOWN) fs.chownSync(path, stat.uid, stat.gid);
       fs.chmodSync(path, stat.mode & bits);
-      Deno.utimeSync(path, new Date(), new Date(stat.mtime));
+      setTime(path, stat.mtime);
     });
     return undefined;
   }
 
   link(name: string, stat: Stat, to: string): void {
-    const target = this.#place(name);
+    const target = this.#placeFree(name);
     const path = this.#under(target);
     this.#try(target, () => {
       fs.symlinkSync(to, path);
       try {
         if (this.#writer.root) fs.lchownSync(path, stat.uid, stat.gid);
-        fs.lutimesSync(path, new Date(), new Date(stat.mtime));
+        setTime(path, stat.mtime, true);
         if (path !== target) fs.renameSync(path, target);
       } catch (error) {
         remove(path);
@@ -393,6 +412,10 @@ export class DiskTarget implements Target {
   }
 
   async end(): Promise<void> {
+    if (this.#complete) {
+      this.#finish(this.#complete);
+      await this.#parent?.sync();
+    }
     const staging = this.#staging;
     if (staging !== undefined) {
       this.#try(this.#path, () => fs.renameSync(staging, this.#path));

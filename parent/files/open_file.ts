@@ -14,6 +14,20 @@ export interface Writer {
   umask: number;
 }
 
+/**
+ * Sets the time of modification of what a path names: that of a link too, which
+ * is not followed. NaN leaves it as it is.
+ */
+export function setTime(path: string, mtime: number, isLink = false): void {
+  const time = new Date(mtime).getTime();
+  if (Number.isNaN(time)) return;
+  const beyond = time % 1000;
+  if (beyond >= 0) fs.lutimesSync(path, new Date(), new Date(time));
+  // Before 1970, the call that follows no links fails for parts of a second.
+  else if (!isLink) Deno.utimeSync(path, new Date(), new Date(time));
+  else fs.lutimesSync(path, new Date(), new Date(time - 1000 - beyond));
+}
+
 /** A file that is being written under a name that is not its own yet. */
 export class OpenFile {
   readonly #writer: Writer;
@@ -92,9 +106,7 @@ export class OpenFile {
       fs.fchmodSync(fd, exact);
     }
     // By its name: through descriptors, times are rounded down.
-    if (!Number.isNaN(mtime)) {
-      fs.lutimesSync(this.path, new Date(), new Date(mtime));
-    }
+    setTime(this.path, mtime);
   }
 
   /** Waits until it is on the disk. */

@@ -5,7 +5,7 @@ import {
   type Stat,
   STAT_SIZE,
 } from "./batch.ts";
-import { copyError } from "./copy_error.ts";
+import { checkPath, copyError, SPECIAL, systemError } from "./copy_error.ts";
 import { hashOf, isSame, type Prefix } from "./prefix.ts";
 import { withoutSlash } from "./temporary.ts";
 import type { CopyProgress } from "../../core/mod.ts";
@@ -120,9 +120,12 @@ export class Packer {
     const out = this.#out;
     if (typeof source !== "string") yield* this.#stream(source);
     else {
+      this.#try(source, () => checkPath(source));
       const info = await Deno.stat(source).catch((error) => {
         throw this.#fail(source, error);
       });
+      // To open a pipe is to wait for who writes to it, perhaps for ever.
+      if (!info.isDirectory) this.#checkFile(source, info);
       if (this.#options.count) {
         const total = info.isDirectory ? this.#count(source) : info.size;
         this.#progress.total = total;
@@ -140,6 +143,14 @@ export class Packer {
     return Deno.open(path).catch((error) => {
       throw this.#fail(path, error);
     });
+  }
+
+  #checkFile(path: string, { isFile, isDirectory }: Deno.FileInfo): void {
+    if (isFile) return;
+    throw this.#fail(
+      path,
+      isDirectory ? systemError("EISDIR") : new TypeError(SPECIAL),
+    );
   }
 
   /** Bytes of all files in a directory. */
@@ -213,6 +224,7 @@ export class Packer {
         let open = true;
         try {
           const info = file.statSync();
+          this.#checkFile(inner, info);
           if (info.size > SMALL || info.size === 0 && !isEmpty(file)) {
             open = false;
             yield* this.#large(inner, entry.name, file);
@@ -230,10 +242,7 @@ export class Packer {
         if (this.#full()) yield this.#take();
         this.#link(inner, entry.name);
       } else {
-        throw this.#fail(
-          inner,
-          new TypeError("it is a socket, a pipe or a device, not a file"),
-        );
+        throw this.#fail(inner, new TypeError(SPECIAL));
       }
     }
     if (this.#full()) yield this.#take();
@@ -318,10 +327,9 @@ export class Packer {
     let reading: Promise<number | null> | undefined;
     try {
       const info = await file.stat();
-      const size = info.isFile && info.size > 0 ? info.size : Infinity;
-      if (info.isDirectory) {
-        throw Object.assign(new Error("it is a directory"), { code: "EISDIR" });
-      }
+      // It may have been replaced since it was looked at.
+      this.#checkFile(path, info);
+      const size = info.size > 0 ? info.size : Infinity;
       const { prefix } = this.#options;
       let at = top && prefix ? await this.#skip(file, prefix) : 0;
       if (this.#full(PAGE + 6)) yield this.#take();

@@ -165,8 +165,9 @@ export class RecordReader {
         const kind = cursor.u8();
         if (kind === Kind.END) {
           if (!this.#complete) throw new TypeError(MALFORMED);
-          await this.#target.end();
-          return this.#tell();
+          // Ahead of the end: what is told may throw, and nothing has changed.
+          this.#tell();
+          return this.#target.end();
         }
         const wait = this.#record(kind, cursor);
         if (wait) await wait;

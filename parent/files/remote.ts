@@ -12,7 +12,7 @@ import {
   registerLibrary,
 } from "../../core/mod.ts";
 import { BatchReader } from "./batch.ts";
-import { copyError } from "./copy_error.ts";
+import { checkPath, copyError } from "./copy_error.ts";
 import { type DiskOptions, DiskTarget } from "./disk_target.ts";
 import { Packer, type PackOptions } from "./packer.ts";
 import { hashOf, type Prefix } from "./prefix.ts";
@@ -91,8 +91,21 @@ export function sendFiles(
   return new Packer(path, current().router.path, options).stream();
 }
 
-/** What is here of a file that was not copied to its end. */
-export async function partialOf(path: string): Promise<Prefix | undefined> {
+/** What is in this context of a file that was not copied to its end. */
+export function partialOf(path: string): Promise<Prefix | undefined> {
+  return partialIn(current().router.path, path);
+}
+
+/** The same, for who knows the path of the context that this is. */
+export async function partialIn(
+  context: string,
+  path: string,
+): Promise<Prefix | undefined> {
+  try {
+    checkPath(path);
+  } catch (error) {
+    throw copyError("write", path, context, error);
+  }
   try {
     const partial = partialName(path);
     if (!(await Deno.lstat(partial)).isFile) return undefined;
@@ -100,7 +113,7 @@ export async function partialOf(path: string): Promise<Prefix | undefined> {
     return await hashOf(file, Infinity);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
-    throw copyError("read", path, current().router.path, error);
+    throw copyError("read", path, context, error);
   }
 }
 

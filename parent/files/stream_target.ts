@@ -1,4 +1,4 @@
-import { copyError } from "./copy_error.ts";
+import { copyError, systemError } from "./copy_error.ts";
 import type { Target } from "./records.ts";
 
 /** Gives what is in a file to a stream. */
@@ -40,7 +40,7 @@ export class StreamTarget implements Target {
       "read",
       this.#path,
       this.#context,
-      Object.assign(new Error(), { code: "EISDIR" }),
+      systemError("EISDIR"),
     );
   }
 

@@ -1,7 +1,7 @@
 /** What a hostile context may send when files are copied from it. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { BatchWriter, Kind } from "../../parent/files/batch.ts";
+import { BatchWriter, Kind, type Stat } from "../../parent/files/batch.ts";
 import { DiskTarget } from "../../parent/files/disk_target.ts";
 import { Packer } from "../../parent/files/packer.ts";
 import { unpack } from "../../parent/files/remote.ts";
@@ -110,6 +110,44 @@ Deno.test("records that no copy sends are refused, and leave nothing", async (t)
     assert((await Deno.lstat(join(at, "l"))).isFile);
     assertEquals(await Deno.readTextFile(victim), "whole");
   });
+});
+
+Deno.test("a hostile mode makes nothing setuid, and a time that is none is not set", async () => {
+  await using folder = await makeFolder();
+  const at = join(folder.path, "x");
+  const records = (stat: Stat) => {
+    const out = new BatchWriter();
+    const record = (kind: number, name: string) => {
+      out.u8(kind);
+      out.stat(stat);
+      out.text(name);
+    };
+    record(Kind.DIRECTORY, "");
+    record(Kind.FILE, "file");
+    out.f64(0);
+    out.f64(0);
+    out.u8(Kind.DONE);
+    record(Kind.LINK, "link");
+    out.text("nowhere");
+    out.u8(Kind.LEAVE);
+    out.u8(Kind.END);
+    return out.take().slice();
+  };
+  const begun = Date.now();
+  for (const mode of [0o7777, 0o177777, 0xffffffff, -1]) {
+    await take(at, records({ ...stat, mode, mtime: NaN }));
+    for (const path of [at, join(at, "file"), join(at, "link")]) {
+      const info = await Deno.lstat(path);
+      assertEquals(info.mode! & 0o7000, 0, `${path}, mode ${mode}`);
+      // The clock of file times may be some milliseconds behind.
+      assert(info.mtime!.getTime() >= begun - 1000, `${info.mtime}`);
+    }
+    await Deno.remove(at, { recursive: true });
+  }
+  for (const mtime of [Infinity, -Infinity, 1e20]) {
+    await assertRejects(() => take(at, records({ ...stat, mtime })), TypeError);
+    assertEquals(names(folder.path), []);
+  }
 });
 
 Deno.test("a batch that was changed, lost, doubled or moved is found", async (t) => {
