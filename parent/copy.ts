@@ -26,6 +26,7 @@ import { StreamTarget } from "./files/stream_target.ts";
 const PATIENCE = 2000;
 
 type Source = string | URL | ReadableStream<Uint8Array>;
+type OnProgress = (progress: CopyProgress) => void;
 type Destination = string | URL | WritableStream<Uint8Array>;
 
 function local<S>(where: string | URL | S): string | S {
@@ -39,22 +40,20 @@ function local<S>(where: string | URL | S): string | S {
  */
 async function cancellable(
   options: CopyOptions,
-  work: (options: CopyOptions, cancel: AbortSignal) => Promise<void>,
+  work: (cancel: AbortSignal, onProgress?: OnProgress) => Promise<void>,
 ): Promise<void> {
   checkOptions(options);
   const { signal, onProgress } = options;
   signal?.throwIfAborted();
   let thrown: { error: unknown } | undefined;
-  const watched = onProgress && {
-    onProgress(progress: CopyProgress) {
-      try {
-        onProgress(progress);
-      } catch (error) {
-        thrown = { error };
-        throw error;
-      }
-    },
-  };
+  const watched = onProgress && ((progress: CopyProgress) => {
+    try {
+      onProgress(progress);
+    } catch (error) {
+      thrown = { error };
+      throw error;
+    }
+  });
   const controller = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const abort = () => {
@@ -62,7 +61,7 @@ async function cancellable(
   };
   signal?.addEventListener("abort", abort);
   try {
-    await work({ ...options, ...watched }, controller.signal);
+    await work(controller.signal, watched);
   } catch (error) {
     if (signal?.aborted) throw signal.reason;
     throw thrown ? thrown.error : understood(error);
@@ -77,14 +76,14 @@ export async function copyTo(
   context: Context,
   source: Source,
   path: string,
-  given: CopyOptions = {},
+  options: CopyOptions = {},
 ): Promise<void> {
-  await cancellable(given, async (options, cancel) => {
-    const { signal, resume } = options;
+  const { signal, resume } = options;
+  await cancellable(options, async (cancel, onProgress) => {
     const caller = context.with({ signal: cancel });
     const prefix = resume ? await caller.call(partialOf, path) : undefined;
     const packer = new Packer(local(source), context.router.path, {
-      ...packOptions(options),
+      ...packOptions(options, onProgress),
       ...(prefix ? { prefix } : {}),
     });
     const stream = packer.stream();
@@ -103,20 +102,19 @@ export async function copyFrom(
   context: Context,
   path: string,
   target: Destination,
-  given: CopyOptions = {},
+  options: CopyOptions = {},
 ): Promise<void> {
+  const { signal, resume } = options;
   const { router } = context;
   const to = local(target);
-  await cancellable(given, async (options) => {
-    const { signal, resume, onProgress } = options;
+  await cancellable(options, async (_, onProgress) => {
     const prefix = resume && typeof to === "string"
       ? await partialIn(router.path, to)
       : undefined;
-    const { onProgress: _, ...pack } = packOptions(options);
     const stream = await context.with(signal ? { signal } : {}).call(
       sendFiles,
       path,
-      { ...pack, ...(prefix ? { prefix } : {}) },
+      { ...packOptions(options), ...(prefix ? { prefix } : {}) },
     );
     const disk = typeof to === "string"
       ? new DiskTarget(to, router.path, diskOptions(options))
@@ -165,15 +163,19 @@ export async function copyToAll(
   contexts: Context[],
   source: Source,
   path: string,
-  given: Omit<CopyOptions, "resume"> = {},
+  options: Omit<CopyOptions, "resume"> = {},
 ): Promise<void> {
-  await cancellable(given, async (options, cancel) => {
+  const { signal } = options;
+  await cancellable(options, async (cancel, onProgress) => {
     const [first] = contexts;
     if (!first) return;
     const { router } = first;
-    const { signal } = options;
     const plans = plansFor(router, contexts);
-    const packer = new Packer(local(source), router.path, packOptions(options));
+    const packer = new Packer(
+      local(source),
+      router.path,
+      packOptions(options, onProgress),
+    );
     const failed = await relay(
       split(packer.stream(), plans.length, true),
       path,

@@ -53,13 +53,20 @@ export function checkOptions(options: CopyOptions): void {
   }
 }
 
-/** What who reads the source is asked for. */
-export function packOptions(options: CopyOptions): PackOptions {
-  const { mode, mtime, onProgress } = options;
+/**
+ * What who reads the source is asked for.
+ *
+ * @param watch told of it where the source is read; otherwise where it is written
+ */
+export function packOptions(
+  { mode, mtime, onProgress }: CopyOptions,
+  watch?: PackOptions["onProgress"],
+): PackOptions {
   return {
     ...(mode === undefined ? {} : { mode }),
     ...(mtime === undefined ? {} : { mtime: Number(mtime) }),
-    ...(onProgress ? { count: true, onProgress } : {}),
+    ...(onProgress ? { count: true } : {}),
+    ...(watch ? { onProgress: watch } : {}),
   };
 }
 
