@@ -149,7 +149,9 @@ export class JoinedRouter extends CoreRouter {
       left.resolve(reason);
       void this.shutdown();
     };
-    this.addHandler(() => void this.shutdown(), {
+    this.addHandler(() => {
+      this.#leaving ??= this.#leave("the context that it joined let it go");
+    }, {
       handle: Handle.SHUTDOWN,
       service: true,
       policy: (message) => this.hasParentAuthority(message),
@@ -185,15 +187,15 @@ export class JoinedRouter extends CoreRouter {
 
   /** Leaves the tree, which goes on. */
   override shutdown(): Promise<void> {
-    return this.#leaving ??= this.#leave();
+    return this.#leaving ??= this.#leave("it left the tree");
   }
 
-  async #leave(): Promise<void> {
+  async #leave(message: string): Promise<void> {
     await super.shutdown();
     const { parentLink } = this;
     const said = this.lanes.drained().then(() => parentLink?.flushed());
     await within(said, this.shutdownTimeout);
-    parentLink?.close({ kind: "shutdown", message: "it left the tree" });
+    parentLink?.close({ kind: "shutdown", message });
     await this.left;
   }
 }
