@@ -14,6 +14,9 @@ import {
   start,
 } from "./fixtures/joiners.ts";
 
+/** What a program says that is let go. */
+const LET_GO = "out: the context that it joined let it go";
+
 Deno.test("joining can be given up, and takes only so long", async () => {
   await using _ = await noLeaks();
   await using folder = await place();
@@ -99,14 +102,13 @@ Deno.test("the end of the tree is told to whoever joined, and they end cleanly",
   const program = start("joining.ts", folder.socket);
   assertEquals(await program.line(), "in");
   await listener.close();
-  const out = "out: the context that it joined let it go";
-  assertEquals(await program.line(), out);
+  assertEquals(await program.line(), LET_GO);
   assertEquals((await program.process.status).code, 0);
   await router.listen(folder.socket);
   const second = start("joining.ts", folder.socket);
   assertEquals(await second.line(), "in");
   await router.shutdown();
-  assertEquals(await second.line(), out);
+  assertEquals(await second.line(), LET_GO);
   assertEquals((await second.process.status).code, 0);
   assertEquals(names(folder.path), []);
 });
@@ -124,7 +126,7 @@ Deno.test("a program that stands still holds nobody up, on either side", async (
   await Promise.all([listener.close(), router.shutdown()]);
   assert(performance.now() - begin < 2500);
   stopped.process.kill("SIGCONT");
-  assertEquals(await stopped.line(), "out");
+  assertEquals(await stopped.line(), LET_GO);
   await stopped.process.status;
 
   const program = start("listening.ts", folder.socket);
