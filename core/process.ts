@@ -52,7 +52,10 @@ export interface RemoteCommandOptions {
   pty?: boolean | PtyOptions;
 }
 
-/** A process that runs in a context; the shape of `Deno.ChildProcess`. */
+/**
+ * A process that runs in a context; the shape of `Deno.ChildProcess`. Disposal
+ * ends it, and waits for that, though not for longer than two seconds.
+ */
 export interface RemoteProcess extends AsyncDisposable {
   /** Its process id over there. It leads a process group of this number. */
   readonly pid: number;
@@ -63,8 +66,9 @@ export interface RemoteProcess extends AsyncDisposable {
   /** What it prints to its error output. */
   readonly stderr: ReadableStream<Uint8Array>;
   /**
-   * How it ended. Rejects with a `DisconnectedError` when its context is lost,
-   * and with the reason of the call when that was cancelled.
+   * How it ended, also when it was let go of. Rejects with a
+   * `DisconnectedError` when its context is lost, with the reason of the call
+   * when that was cancelled, and with what its input has failed with.
    */
   readonly status: Promise<Deno.CommandStatus>;
   /**
@@ -75,7 +79,12 @@ export interface RemoteProcess extends AsyncDisposable {
   kill(signal?: Deno.Signal): Promise<void>;
   /** Changes the size of its terminal. */
   resize(columns: number, rows: number): Promise<void>;
-  /** Everything that it prints, when it has ended. Fails with nothing but a lost context. */
+  /**
+   * Everything that it prints, when it has ended. Fails as `status` does. This,
+   * `text()`, `json()` and `lines()` read what it prints: one of them, once.
+   *
+   * @throws {TypeError} when somebody reads it already, or it was let go of
+   */
   output(): Promise<Deno.CommandOutput>;
   /**
    * What it prints, as text.
@@ -84,8 +93,8 @@ export interface RemoteProcess extends AsyncDisposable {
    */
   text(): Promise<string>;
   /**
-   * What it prints, line by line, without the ends of lines. Leaving the loop
-   * kills it.
+   * What it prints, line by line, without the ends of lines: `\n` or `\r\n`.
+   * Leaving the loop ends it.
    *
    * @throws {ProcessError} when it does not end with code 0
    */

@@ -10,6 +10,7 @@ import {
   registerLibrary,
   type RemoteCommandOptions,
 } from "../core/mod.ts";
+import { LoggedOutput } from "./process_log.ts";
 import {
   inTerminal,
   openTerminal,
@@ -29,7 +30,10 @@ export interface Started {
   stdin: WritableStream<Uint8Array> | undefined;
   stdout: ReadableStream<Uint8Array> | undefined;
   stderr: ReadableStream<Uint8Array> | undefined;
-  /** Gives one value: how it ended. Leaving it ends the process. */
+  /**
+   * Gives one value: how it ended. Leaving it ends the process, but then nobody
+   * hears how: that is for who has lost the call. See {@linkcode endProcess}.
+   */
   status: AsyncGenerator<Deno.CommandStatus>;
 }
 
@@ -44,6 +48,8 @@ class Running {
   terminal: Terminal | undefined;
   /** Why it was ended, where that is not what its status says. */
   failed: { error: unknown } | undefined;
+  /** What makes log records of its outputs. */
+  readonly logs: LoggedOutput[] = [];
   #over = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -66,6 +72,8 @@ class Running {
     if (this.terminal) watchdog.remove(this.terminal.leader);
     watchdog.remove(this.process.pid);
     running.delete(this.id);
+    // Ahead of the news that it has ended.
+    await Promise.all(this.logs.map((log) => log.rest()));
     await rest();
     return status;
   }
@@ -86,13 +94,20 @@ class Running {
 
   /** Signals all of its group, as long as its leader lives. */
   kill(signal: Deno.Signal): void {
+    // script(1) notices by itself that the session it has made is over.
+    this.#signal(this.pid, signal);
+  }
+
+  #signal(group: number, signal: Deno.Signal): void {
     if (this.#over) return;
     try {
-      // script(1) notices by itself that the session it has made is over.
-      Deno.kill(-this.pid, signal);
+      Deno.kill(-group, signal);
     } catch (error) {
       // It has ended meanwhile.
-      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      if (error instanceof Deno.errors.NotFound) return;
+      if (!(error instanceof Deno.errors.NotCapable)) throw error;
+      // Who may not run any program may signal no group, but its own child.
+      this.process.kill(signal);
     }
   }
 
@@ -105,20 +120,27 @@ class Running {
   /** It is not wanted any more. */
   end(): void {
     if (this.#over || this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => this.#force("SIGKILL"), MERCY);
-    this.#force("SIGTERM");
+    this.#timer = setTimeout(() => {
+      this.#force(this.pid, "SIGKILL");
+      if (!this.terminal) return;
+      // What was printed to a terminal may have no reader: script(1) would wait
+      // for one for ever.
+      const { pid } = this.process;
+      this.#timer = setTimeout(() => this.#force(pid, "SIGKILL"), MERCY);
+    }, MERCY);
+    this.#force(this.pid, "SIGTERM");
   }
 
-  #force(signal: Deno.Signal): void {
+  #force(group: number, signal: Deno.Signal): void {
     try {
-      this.kill(signal);
+      this.#signal(group, signal);
     } catch {
       // Not allowed: nothing more can be done about it.
     }
   }
 }
 
-const KINDS = { piped: "piped", null: "null", log: "inherit" } as const;
+const KINDS = { piped: "piped", null: "null", log: "piped" } as const;
 
 /** The options that `Deno.Command` takes as they are, as far as they are given. */
 function plain(options: RemoteCommandOptions): Partial<Deno.CommandOptions> {
@@ -171,7 +193,19 @@ export async function startProcess(
   if (options.signal) child.obey(options.signal);
   router.ending.add(child.status);
   void child.status.then(() => router.ending.delete(child.status));
-  if (pty) child.enter(await openTerminal(process, () => child.end()));
+  if (pty) {
+    try {
+      child.enter(await openTerminal(process, () => child.end()));
+    } catch (error) {
+      if (stdin !== "null") await process.stdin.abort().catch(() => {});
+      throw error;
+    }
+  } else {
+    const log = (name: "stdout" | "stderr") =>
+      child.logs.push(new LoggedOutput(process[name], name, router));
+    if (stdout === "log") log("stdout");
+    if (stderr === "log") log("stderr");
+  }
   const input = stdin === "null" ? undefined : inputOf(child);
   if (typeof stdin === "object") void feed(child, stdin, input!);
   return {
@@ -194,16 +228,25 @@ async function rest(): Promise<void> {
 /** The input of a process, which breaks when the process ends. */
 function inputOf(child: Running): WritableStream<Uint8Array> {
   const writer = child.process.stdin.getWriter();
+  let fail = (_error: unknown) => {};
+  // A program that it started may hold the pipe, and read nothing from it.
+  const orEnded = (done: Promise<void>) =>
+    new Promise<void>((resolve, reject) => {
+      fail = reject;
+      done.then(resolve, reject);
+    });
   return new WritableStream({
     start(controller) {
       // Who waits to write learns of the end without a write.
       void child.status.then(() => {
-        controller.error(new Deno.errors.BrokenPipe("the process has ended"));
+        const error = new Deno.errors.BrokenPipe("the process has ended");
+        controller.error(error);
+        fail(error);
         return writer.abort();
       }).catch(() => {});
     },
-    write: (chunk) => writer.write(chunk),
-    close: () => writer.close(),
+    write: (chunk) => orEnded(writer.write(chunk)),
+    close: () => orEnded(writer.close()),
     // There is no other way to tell a process than the end of its input.
     abort: () => writer.close(),
   });
@@ -249,6 +292,11 @@ export function killProcess(id: number, signal: Deno.Signal): void {
   running.get(id)?.kill(signal);
 }
 
+/** A process that was started here is not wanted any more. */
+export function endProcess(id: number): void {
+  running.get(id)?.end();
+}
+
 /** Changes the size of the terminal of a process that was started here. */
 export async function resizeProcess(
   id: number,
@@ -263,4 +311,9 @@ export async function resizeProcess(
   await resizeTerminal(child.terminal.path, columns, rows);
 }
 
-registerLibrary("mitogen:parent", { startProcess, killProcess, resizeProcess });
+registerLibrary("mitogen:parent", {
+  startProcess,
+  killProcess,
+  endProcess,
+  resizeProcess,
+});

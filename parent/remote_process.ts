@@ -1,4 +1,5 @@
 import {
+  atMost,
   type CallOptions,
   type Context,
   ProcessError,
@@ -6,6 +7,7 @@ import {
   type RemoteProcess,
 } from "../core/mod.ts";
 import {
+  endProcess,
   killProcess,
   resizeProcess,
   type Started,
@@ -14,6 +16,19 @@ import {
 
 /** Bytes of what a process printed that an error shows. */
 const TAIL = 2000;
+
+/**
+ * Milliseconds that who lets go of a process waits for its end. One that belongs
+ * to another user may be out of reach, and a context that computes does not
+ * answer.
+ */
+const PATIENCE = 2000;
+
+/**
+ * Milliseconds of those in which it can still print: what it says at its end
+ * must not make its end a broken pipe. One that waits for a reader gets none.
+ */
+const LAST_WORDS = 200;
 
 /** Starts a process in a context. */
 export async function spawn(
@@ -45,7 +60,12 @@ class Last {
   }
 
   toString(): string {
-    return new TextDecoder().decode(this.#bytes).trim();
+    let at = 0;
+    if (this.#bytes.length === TAIL) {
+      // It may begin in the middle of a character.
+      while (at < 3 && (this.#bytes[at]! & 0xc0) === 0x80) at++;
+    }
+    return new TextDecoder().decode(this.#bytes.subarray(at)).trim();
   }
 }
 
@@ -56,6 +76,10 @@ class Spawned implements RemoteProcess {
   readonly #context: Context;
   readonly #command: string[];
   readonly #started: Started;
+  #over = false;
+  #released: Promise<void> | undefined;
+  /** Who reads all that it prints. */
+  #reader: string | undefined;
 
   constructor(context: Context, command: string[], started: Started) {
     this.#context = context;
@@ -64,7 +88,10 @@ class Spawned implements RemoteProcess {
     this.pid = started.pid;
     this.status = this.#wait();
     // Whoever does not ask does not have to be told.
-    this.status.catch(() => {});
+    const over = () => {
+      this.#over = true;
+    };
+    this.status.then(over, over);
   }
 
   async #wait(): Promise<Deno.CommandStatus> {
@@ -100,7 +127,33 @@ class Spawned implements RemoteProcess {
     await this.#context.call(resizeProcess, this.#started.id, columns, rows);
   }
 
+  /**
+   * What it prints can be read once, by one reader: the next one would find
+   * nothing, and take that for all.
+   *
+   * @throws {TypeError} when somebody reads it already, or it was let go of
+   */
+  #claim(reader: string): void {
+    const { stdout, stderr } = this.#started;
+    const why = this.#reader
+      ? `${this.#reader}() has what it prints`
+      : stdout?.locked || stderr?.locked
+      ? "another reader has what it prints"
+      : this.#released && "it was let go of";
+    if (why) {
+      throw new TypeError(
+        `Cannot use ${reader}() of ${this.#command[0]}: ${why}`,
+      );
+    }
+    this.#reader = reader;
+  }
+
   async output(): Promise<Deno.CommandOutput> {
+    return await this.#output("output");
+  }
+
+  async #output(reader: string): Promise<Deno.CommandOutput> {
+    this.#claim(reader);
     const [stdout, stderr, { code, success, signal }] = await Promise.all([
       bytesOf(this.#started.stdout),
       bytesOf(this.#started.stderr),
@@ -119,7 +172,11 @@ class Spawned implements RemoteProcess {
   }
 
   async text(): Promise<string> {
-    const { stdout, stderr, ...status } = await this.output();
+    return await this.#text("text");
+  }
+
+  async #text(reader: string): Promise<string> {
+    const { stdout, stderr, ...status } = await this.#output(reader);
     if (status.success) return new TextDecoder().decode(stdout);
     const last = new Last();
     last.push(stderr.length > 0 ? stderr : stdout);
@@ -127,12 +184,14 @@ class Spawned implements RemoteProcess {
   }
 
   async json<T>(): Promise<T> {
-    return JSON.parse(await this.text());
+    return JSON.parse(await this.#text("json"));
   }
 
   async *lines(): AsyncGenerator<string, void> {
-    const { stderr } = this.#started;
+    const { stdout } = this;
+    this.#claim("lines");
     const [errors, output] = [new Last(), new Last()];
+    const stderr = this.#started.stderr?.getReader();
     const drained = stderr && drain(stderr, errors);
     // Where the loop is left, nobody waits for it.
     drained?.catch(() => {});
@@ -140,13 +199,18 @@ class Spawned implements RemoteProcess {
     try {
       let rest = "";
       const decoder = new TextDecoder();
-      for await (const chunk of this.stdout) {
+      // Where the loop is left, it is ended first: it would be the broken pipe
+      // that its status told of.
+      for await (const chunk of stdout.values({ preventCancel: true })) {
         output.push(chunk);
         const lines = decoder.decode(chunk, { stream: true }).split("\n");
         // What was there already is not searched again.
         lines[0] = rest + lines[0];
         rest = lines.pop()!;
-        yield* lines;
+        // A terminal ends them so.
+        for (const line of lines) {
+          yield line.endsWith("\r") ? line.slice(0, -1) : line;
+        }
       }
       rest += decoder.decode();
       if (rest !== "") yield rest;
@@ -157,21 +221,32 @@ class Spawned implements RemoteProcess {
         throw this.#failed(status, String(errors) || String(output));
       }
     } finally {
-      if (!over) await this[Symbol.asyncDispose]();
+      if (!over) {
+        await this[Symbol.asyncDispose]();
+        await stderr?.cancel().catch(() => {});
+      }
     }
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    const { stdin, stdout, stderr, status } = this.#started;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#released ??= atMost(PATIENCE, this.#release());
+  }
+
+  /** Its status tells how that ended it: the far end is asked, not left. */
+  async #release(): Promise<void> {
+    const { stdin, stdout, stderr, id } = this.#started;
     const done = new DOMException("the process was let go of", "AbortError");
+    // Ahead of its streams: the end of its input could pass for all of it.
+    if (!this.#over) {
+      await this.#context.call(endProcess, id).catch(() => {});
+      await atMost(LAST_WORDS, this.status.catch(() => {}));
+    }
     await Promise.allSettled([
       stdin?.abort(done),
       stdout?.cancel(done),
       stderr?.cancel(done),
-      // The last thing: leaving it ends the process.
-      status.return(undefined),
+      this.status,
     ]);
-    await this.status.catch(() => {});
   }
 }
 
@@ -186,8 +261,12 @@ async function bytesOf(
 
 /** Reads a stream to its end, and keeps the last of it. */
 async function drain(
-  stream: ReadableStream<Uint8Array>,
+  reader: ReadableStreamDefaultReader<Uint8Array>,
   last: Last,
 ): Promise<void> {
-  for await (const chunk of stream) last.push(chunk);
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    last.push(value);
+  }
 }

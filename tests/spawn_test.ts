@@ -189,6 +189,55 @@ for (const [way, open] of WAYS) {
       assertEquals(seen, ["1", "2", "3"]);
       assert(killed.tail.endsWith("99999\n100000"));
       assert(killed.tail.length <= 2000);
+      // Bytes that are no text, and ends of lines as terminals have them.
+      const odd = "printf '\\377a\\r\\n\\303\\251\\n\\303'";
+      assertEquals(
+        await (await sh(context, odd)).text(),
+        "\ufffda\r\né\n\ufffd",
+      );
+      const split = await sh(context, odd);
+      assertEquals(await Array.fromAsync(split.lines()), [
+        "\ufffda",
+        "é",
+        "\ufffd",
+      ]);
+      await assertRejects(
+        async () => await (await sh(context, "echo '{'")).json(),
+        SyntaxError,
+      );
+      const cut = await assertRejects(
+        async () =>
+          (await sh(
+            context,
+            "printf %s $1 >&2; exit 1",
+            "é".repeat(2000) + "x",
+          )).text(),
+        ProcessError,
+      );
+      assertEquals(cut.tail, "é".repeat(999) + "x");
+    });
+
+    await t.step("what is printed has one reader", async () => {
+      const echo = await sh(context, "echo 1");
+      assertEquals(await echo.json(), 1);
+      for (
+        const again of [
+          () => echo.output(),
+          () => echo.text(),
+          () => echo.json(),
+          () => Array.fromAsync(echo.lines()),
+        ]
+      ) await assertRejects(again, TypeError, "json() has what it prints");
+      const other = await sh(context, "echo 2");
+      const reader = other.stderr.getReader();
+      await assertRejects(
+        () => Array.fromAsync(other.lines()),
+        TypeError,
+        "another reader has what it prints",
+      );
+      reader.releaseLock();
+      // That was no reason to end it.
+      assertEquals(await Array.fromAsync(other.lines()), ["2"]);
     });
 
     await t.step("what is not piped is not there", async () => {
@@ -391,29 +440,6 @@ Deno.test("a long line is read once", async () => {
   const lines = await Array.fromAsync(process.lines());
   assertEquals(lines.map(({ length }) => length), [size]);
   assertLess(performance.now() - begin, 15_000);
-});
-
-Deno.test("what is not piped is logged", async () => {
-  const seen: string[] = [];
-  const both = Promise.withResolvers<void>();
-  await using router = new Router({
-    onLog({ message, path }) {
-      seen.push(`${path}: ${message}`);
-      if (seen.length === 2) both.resolve();
-    },
-  });
-  const context = await router.local();
-  const process = await context.spawn("sh", {
-    args: ["-c", "echo one; echo two >&2"],
-    stdout: "log",
-    stderr: "log",
-  });
-  assert((await process.status).success);
-  await both.promise;
-  assertEquals(seen.sort(), [
-    `${context.path}: one`,
-    `${context.path}: two`,
-  ]);
 });
 
 Deno.test("a context without the permission says so", async () => {
