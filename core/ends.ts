@@ -23,6 +23,9 @@ const MAX_BELOW = 20_000;
  */
 const MAX_UNREAD = 40 * 1024 * 1024;
 
+/** Ends of which it is remembered that they were closed here. */
+const MAX_CLOSED = 10_000;
+
 /** Bytes that all readers of a context together may hold beyond the least. */
 const MAX_GROWTH = 16 * 1024 * 1024;
 
@@ -103,7 +106,8 @@ export abstract class End {
 
   /** Tells the other end that this one is done with it, and why. */
   protected refuse(reason: unknown): void {
-    const { ends, context } = this;
+    const { ends, context, handle } = this;
+    if (!this.owner) ends.tell(context.id, handle);
     const frame = encodeReason(
       reason,
       (value, headroom) => ends.encode(value, context.id, headroom),
@@ -172,6 +176,8 @@ export class Ends {
   /** How many came over a link from below, and over which each did. */
   readonly #below = new WeakMap<Link, number>();
   readonly #via = new WeakMap<End, Link>();
+  /** Which handles of others were told that their other end is closed. */
+  readonly #told = new Set<string>();
 
   /** Made by the router. */
   constructor(router: Router) {
@@ -182,6 +188,8 @@ export class Ends {
       if (router.lanes.begin(message, link)) return;
       // It was closed here, or the message that holds it was never read.
       if (message.magic !== Magic.FLOW || message.srcId === router.id) return;
+      // Much may have been under way: its owner is told once.
+      if (!this.tell(message.srcId, message.replyTo)) return;
       const gone = new ChannelError("the other end of it is closed");
       const frame = encode(gone, {
         extensions: router.extensions,
@@ -202,6 +210,16 @@ export class Ends {
     let size = this.#owned.size;
     for (const peers of this.#peers.values()) size += peers.size;
     return size;
+  }
+
+  /** Somebody's handle is about to be told; answers whether it was not before. */
+  tell(id: number, handle: number): boolean {
+    const key = `${id} ${handle}`;
+    const told = this.#told;
+    if (told.has(key)) return false;
+    told.add(key);
+    if (told.size > MAX_CLOSED) told.delete(told.values().next().value!);
+    return true;
   }
 
   #hand(end: End, message: Message): void {
