@@ -22,11 +22,19 @@ export class CallScope {
   /** What its result holds that is live. */
   live: End[] | undefined;
   #controller: AbortController | undefined;
+  readonly #outer: CallScope | undefined;
+  #both: AbortSignal | undefined;
 
   /** Made by the dispatcher for every call. */
-  constructor(router: Router, message: Message) {
+  constructor(router: Router, message: Message, outer?: CallScope) {
     this.router = router;
     this.message = message;
+    this.#outer = outer;
+  }
+
+  /** That of a part of the call: it can end by itself, and ends with the call. */
+  inner(): CallScope {
+    return new CallScope(this.router, this.message, this);
   }
 
   /** The context that runs the call. */
@@ -41,12 +49,14 @@ export class CallScope {
 
   /** Fires when the caller cancels, its deadline passes, or the context ends. */
   get signal(): AbortSignal {
-    return (this.#controller ??= new AbortController()).signal;
+    const { signal } = this.#controller ??= new AbortController();
+    if (!this.#outer) return signal;
+    return this.#both ??= AbortSignal.any([this.#outer.signal, signal]);
   }
 
   /** Whether the signal has fired. */
   get aborted(): boolean {
-    return this.#controller?.signal.aborted ?? false;
+    return this.#controller?.signal.aborted || this.#outer?.aborted || false;
   }
 
   /**

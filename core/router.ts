@@ -364,14 +364,16 @@ export class Router extends WaysIn {
   }
 
   /** Hands over a message that is for this context, and was checked before. */
-  deliver(message: Message, link: Link | undefined): void {
+  deliver(sent: Message, link: Link | undefined): void {
+    // What is live in it has two ends here, and each its own message.
+    const message = link ? sent : Message.fromFrame(sent.pack());
     message.router = this;
     const refused = this.handlers.dispatch(message, link);
     if (refused !== undefined) {
       this.refuseFrom(message, refused, link);
       if (refused === Dead.HANDLE) message.leave();
     }
-    if (!link) message.written?.();
+    if (!link) sent.written?.();
   }
 
   /** Says to whoever may care that a message did not reach its handle. */

@@ -134,6 +134,7 @@ type AnyIterator = Iterator<unknown> | AsyncIterator<unknown>;
 /** The owner's end of an iterable: it runs here. */
 export class IterableSource extends Source {
   readonly #iterable: AsyncIterable<unknown> | AnyIterator;
+  readonly #call: CallScope | undefined;
   readonly #scope: CallScope | undefined;
   #iterator: AnyIterator | undefined;
 
@@ -145,8 +146,9 @@ export class IterableSource extends Source {
     // The first step that is asked for gives credit: nothing runs before.
     super(ends, otherId, 0);
     this.#iterable = iterable;
-    // A generator runs in here for the call that returned it.
-    this.#scope = scopes.getStore();
+    // A generator runs in here for the call that it is of.
+    this.#call = scopes.getStore();
+    this.#scope = this.#call?.inner();
   }
 
   #run<T>(work: () => T): T {
@@ -170,8 +172,13 @@ export class IterableSource extends Source {
   protected override cancel(reason: unknown): Promise<unknown> | undefined {
     const iterator = this.#iterator ??
       ("return" in this.#iterable ? this.#iterable : undefined);
-    // What it waits for may be waiting for this.
+    // What it waits for may be waiting for this; or for the end of the call,
+    // if that goes on for the sake of nothing else.
     this.#scope?.abort(reason);
+    const live = this.#call?.live;
+    if (live?.includes(this) && live.every((e) => e === this || e.over)) {
+      this.#call!.abort(reason);
+    }
     const result = this.#run(() => iterator?.return?.());
     return result instanceof Promise ? result : undefined;
   }
