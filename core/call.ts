@@ -271,7 +271,7 @@ function send(
         resolve(value);
       } catch (error) {
         cleanup?.();
-        release(message.live, error);
+        dismissAll(message.live, error);
         reject(arrive(error, context, caller));
       }
     }, { persist: false, respondent: context });
@@ -288,7 +288,7 @@ function send(
         // Not ahead of what it is to stop.
         stop.lane = message.lane;
         router.route(stop);
-        release(message.live, reason);
+        dismissAll(message.live, reason);
         reject(reason);
       };
       const abort = () => cancel(signal!.reason);
@@ -313,7 +313,7 @@ function send(
 }
 
 /** A call is over: what was live in its arguments is as well. */
-function release(live: End[] | undefined, reason: unknown): void {
+export function dismissAll(live: End[] | undefined, reason: unknown): void {
   if (live) { for (const end of live) end.dismiss(reason); }
 }
 
@@ -321,11 +321,11 @@ function release(live: End[] | undefined, reason: unknown): void {
  * A call has returned. Callbacks and signals go with it, unless its result is
  * live itself: then they go with that. Streams go on by themselves.
  */
-function settle(
+export function settle(
   given: End[] | undefined,
   result: End[] | undefined,
-  signal: AbortSignal | undefined,
-  cleanup: (() => void) | undefined,
+  signal?: AbortSignal,
+  cleanup?: () => void,
 ): void {
   cleanup?.();
   const end = () => {
@@ -333,7 +333,7 @@ function settle(
   };
   if (!result) return end();
   let left = result.length;
-  const abort = () => release(result, signal!.reason);
+  const abort = () => dismissAll(result, signal!.reason);
   signal?.addEventListener("abort", abort);
   for (const live of result) {
     live.whenOver(() => {

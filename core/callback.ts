@@ -1,4 +1,5 @@
 import { Message } from "./message.ts";
+import { dismissAll, settle } from "./call.ts";
 import { type CallScope, scopes } from "./current.ts";
 import { End, type Ends } from "./ends.ts";
 import { ChannelError } from "./errors.ts";
@@ -19,6 +20,8 @@ export class CallbackOwner extends End {
 
   override receive(message: Message): void {
     if (message.magic === Magic.TEXT) return this.finish();
+    // A greeting.
+    if (message.magic === Magic.BYTES) return;
     void this.#call(message);
   }
 
@@ -58,6 +61,10 @@ export function callbackPeer(
   const { router } = ends;
   const context = router.contextById(otherId);
   const to = { router, dstId: otherId, handle };
+  if (ends.greets) {
+    const data = new Uint8Array(4);
+    router.answer(new Message({ ...to, magic: Magic.BYTES, data }));
+  }
   let released = false;
   const release = () => {
     if (released) return;
@@ -72,8 +79,11 @@ export function callbackPeer(
       const message = Message.value(args, to);
       message.replyTo = router.addHandler((reply) => {
         try {
-          resolve(reply.decode());
+          const value = reply.decode();
+          settle(message.live, reply.live);
+          resolve(value);
         } catch (error) {
+          dismissAll(message.live, error);
           reject(error);
         }
       }, { persist: false, respondent: context });

@@ -52,6 +52,10 @@ export abstract class End {
   #begun = false;
   #dismissed: { reason: unknown } | undefined;
   #watchers: (() => void)[] = [];
+  /** What is live in the pieces that it has sent, and not known to be there. */
+  readonly #carried = new Set<End>();
+  #carrier: End | undefined;
+  #ended = false;
 
   /** Registers an end: the owner's, or the other one of a handle. */
   constructor(ends: Ends, otherId: number, handle?: number) {
@@ -94,8 +98,35 @@ export abstract class End {
   };
 
   /** Encodes a value that goes to the other end in pieces. */
-  protected readonly encode: EncodeValue = (value, headroom) =>
-    this.ends.encodeLive(value, this.context.id, headroom)[0];
+  protected readonly encode: EncodeValue = (value, headroom) => {
+    const { id } = this.context;
+    const [frame, live] = this.ends.encodeLive(value, id, headroom);
+    for (const end of live ?? []) {
+      this.#carried.add(end);
+      end.#carrier = this;
+      end.whenOver(() => this.#arrived(end));
+    }
+    return frame;
+  };
+
+  #arrived(end: End): void {
+    if (!this.#carried.delete(end)) return;
+    if (this.#ended && this.#carried.size === 0) this.finish();
+  }
+
+  /** Ends what was in pieces that the other end has not read, and never will. */
+  protected drop(reason: unknown): void {
+    for (const end of [...this.#carried]) end.release(reason);
+  }
+
+  /**
+   * Forgets it when all that it has sent is there: who leaves it before that
+   * says so to this end.
+   */
+  protected finishBehind(): void {
+    this.#ended = true;
+    if (this.#carried.size === 0) this.finish();
+  }
 
   /** Gives the other end credit. */
   protected grant(credit: number): void {
@@ -128,6 +159,7 @@ export abstract class End {
   begin(): void {
     if (this.#begun) return;
     this.#begun = true;
+    if (this.#carrier) this.#carrier.#arrived(this);
     this.start();
     if (this.#dismissed) this.release(this.#dismissed.reason);
   }

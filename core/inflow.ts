@@ -1,4 +1,5 @@
 import { CodecError } from "./codec.ts";
+import type { End } from "./ends.ts";
 import { costOf, MAX_WINDOW, Piece } from "./flow.ts";
 import { concat } from "./frame.ts";
 import type { Message } from "./message.ts";
@@ -25,8 +26,8 @@ const BALLAST = 1024;
 export interface InflowHost {
   /** Tells the sender that it may send more. */
   grant(credit: number): void;
-  /** Reads a value that the sender has sent. */
-  decode(data: Uint8Array): unknown;
+  /** Reads a value that the sender has sent, and what is live in it. */
+  decode(data: Uint8Array): [value: unknown, live: End[] | undefined];
   /** Asks for room to hold more than before; answers whether it is there. */
   grow(bytes: number): boolean;
   /** Where what it holds is counted. */
@@ -86,7 +87,7 @@ const dropped = new FinalizationRegistry<Account>((account) =>
 /** The receiving end of a flow: a queue with one reader. */
 export class Inflow {
   readonly #host: InflowHost;
-  #queue: { value: unknown; cost: number }[] = [];
+  #queue: { value: unknown; cost: number; live: End[] | undefined }[] = [];
   #parts: Uint8Array[] = [];
   #partial = 0;
   #partialCost = 0;
@@ -141,7 +142,7 @@ export class Inflow {
     const kind = data[0];
     if (kind === Piece.END) return this.finish({});
     if (kind === Piece.ERROR) {
-      return this.finish({ error: this.#host.decode(data.subarray(1)) });
+      return this.finish({ error: this.#host.decode(data.subarray(1))[0] });
     }
     const cost = costOf(data.length - 1);
     // The last piece may go over what was left.
@@ -171,17 +172,18 @@ export class Inflow {
         this.#account.take(-this.#partialCost);
         this.#parts = [];
         this.#partial = this.#partialCost = 0;
-        return this.#give(this.#host.decode(whole), cost);
+        const [value, live] = this.#host.decode(whole);
+        return this.#give(value, cost, live);
       }
     }
     throw new CodecError(`Cannot read a piece of kind ${kind}`);
   }
 
-  #give(value: unknown, cost: number): void {
+  #give(value: unknown, cost: number, live?: End[]): void {
     const waiter = this.#waiter;
     if (!waiter) {
       this.#account.take(cost);
-      this.#queue.push({ value, cost });
+      this.#queue.push({ value, cost, live });
       return;
     }
     this.#waiter = undefined;
@@ -220,10 +222,14 @@ export class Inflow {
 
   /** Forgets what waits, and gives back the room that it had. */
   discard(): void {
+    const waiting = this.#queue;
     this.#account.take(-this.#account.held);
     this.#queue = [];
     this.#parts = [];
     this.close();
+    for (const { live } of waiting) {
+      for (const end of live ?? []) end.release(undefined);
+    }
   }
 
   /** Gives back the room that it had beyond the least. */

@@ -181,10 +181,14 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
     return (await this.getMessage(options)).decode() as T;
   }
 
-  /** Ends the receiver; all who wait get a `ChannelError`. */
+  /** Ends the receiver; all who wait get a `ChannelError`. What waits is dropped. */
   close(): void {
     this.#router.deleteHandler(this.handle);
     this.#clean = true;
+    const left = this.#queue;
+    this.#queue = [];
+    this.#queued = 0;
+    for (const message of left) message.leave();
     this.#finish(new ChannelError("the Receiver has been closed"));
   }
 

@@ -102,6 +102,7 @@ export class Runner {
     const fail = failed ?? ((error: unknown) => {
       // That it was cancelled is no news where nobody waits for it.
       if (message.replyTo !== 0 || !scope.aborted) this.fail(message, error);
+      else settleHere(message);
     });
     const succeed = (value: unknown) => {
       try {
@@ -109,6 +110,7 @@ export class Runner {
           ? message.reply(value)
           : scopes.run(scope, () => message.reply(value));
         if (live) this.#follow(key, scope, live);
+        if (message.replyTo === 0) settleHere(message);
         done?.();
       } catch (error) {
         fail(error);
@@ -151,6 +153,7 @@ export class Runner {
     const router = this.#router;
     const failure = toCallError(error, router.path);
     if (message.replyTo === 0) {
+      settleHere(message);
       router.log(
         "error",
         `a call that nobody waits for failed: ${failure.remoteStack}`,
@@ -169,6 +172,11 @@ type Key = string | CallScope;
 
 function keyOf({ srcId, replyTo }: Message, scope: CallScope): Key {
   return replyTo === 0 ? scope : `${srcId}:${replyTo}`;
+}
+
+/** A call has ended of which its caller is not told: its signals go with it. */
+function settleHere({ live }: Message): void {
+  for (const end of live ?? []) if (end.ofCall) end.release(undefined);
 }
 
 /** Whether nothing in a result can be live. */

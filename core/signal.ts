@@ -44,6 +44,7 @@ export class SignalOwner extends End {
 
 /** A signal that fires when its owner's does, or its owner is gone. */
 export class SignalPeer extends End {
+  override readonly ofCall = true;
   readonly #controller = new AbortController();
 
   constructor(ends: Ends, otherId: number, handle: number) {

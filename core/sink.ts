@@ -22,7 +22,7 @@ abstract class Sink extends End {
     super(ends, otherId, handle);
     this.in = new Inflow({
       grant: (credit) => this.grant(credit),
-      decode: (data) => ends.decode(data, otherId, true)[0],
+      decode: (data) => ends.decode(data, otherId, true),
       grow: (bytes) => ends.grow(bytes),
       budget: ends.budgetOf(otherId),
       maxSize: ends.router.maxMessageSize,

@@ -39,7 +39,7 @@ abstract class Source extends End {
         if (out.stopped) return;
         if (done) {
           out.end();
-          return this.finish();
+          return this.finishBehind();
         }
         await this.write(value);
       }
@@ -78,6 +78,7 @@ abstract class Source extends End {
   /** Ends it for the other side, which waits to hear that it has ended. */
   async #stop(reason: unknown): Promise<void> {
     this.out.stop(reason);
+    this.drop(reason);
     try {
       await this.cancel(reason);
     } catch {
@@ -93,7 +94,8 @@ abstract class Source extends End {
   }
 
   override release(reason: unknown): void {
-    if (this.over || this.out.stopped) return;
+    if (this.over) return;
+    if (this.out.stopped) return this.drop(reason);
     const error = reason ?? new ChannelError(CLOSED);
     this.out.fail(error);
     void this.#close(error);
@@ -224,6 +226,7 @@ export class WritableSource extends End {
     try {
       message.decode();
     } catch (error) {
+      this.drop(error);
       this.lost(error);
     }
   }

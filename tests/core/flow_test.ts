@@ -46,7 +46,7 @@ function flow(
   let held = 0;
   const inflow = new Inflow({
     grant: (credit) => out.grant(credit),
-    decode: (data) => decode(data),
+    decode: (data) => [decode(data), undefined],
     grow: (bytes) => {
       if (held + bytes > room) return false;
       held += bytes;

@@ -1,7 +1,15 @@
 /** What is live, between contexts of one process. */
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
-import { CodecError } from "../../core/mod.ts";
-import { CallChain, Receiver, Router, Sender } from "../../mod.ts";
+import { CodecError, Router as CoreRouter } from "../../core/mod.ts";
+import {
+  AllowAny,
+  CallChain,
+  current,
+  type LogRecord,
+  Receiver,
+  Router,
+  Sender,
+} from "../../mod.ts";
 import { openPair, type Pair } from "../fixtures/pair.ts";
 
 /** Two contexts, neither of them above the other, and a way from one to the other. */
@@ -159,4 +167,200 @@ Deno.test("what is left unread makes room at once, though all of it had arrived"
   await context.ping();
   budget.take(all);
   budget.take(-all);
+});
+
+/** Waits until nothing live is left in any of them. */
+async function untilEmpty(...routers: CoreRouter[]): Promise<void> {
+  while (routers.some(({ ends }) => ends.size > 0)) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+Deno.test("many streams that are left at once, with much under way, cut nobody off", async () => {
+  const log: LogRecord[] = [];
+  await using router = new Router({ onLog: (record) => log.push(record) });
+  const { context, child } = await openPair(router);
+  const streams = await Promise.all(
+    Array.from(
+      { length: 400 },
+      () =>
+        context.call(() =>
+          new ReadableStream<number>({
+            pull(controller) {
+              controller.enqueue(1);
+            },
+          })
+        ),
+    ),
+  );
+  // What they may send unasked is here, or under way.
+  await context.ping();
+  await Promise.all(streams.map((stream) => stream.cancel("enough")));
+  assertEquals(await context.call(() => 1), 1);
+  await untilEmpty(router, child);
+  assertEquals(log, []);
+});
+
+Deno.test("what is live within one context works as between two", async () => {
+  await using router = new Router({ onLog() {} });
+  const log: string[] = [];
+  const object = {
+    async *numbers() {
+      try {
+        for (let i = 0;; i++) yield i;
+      } finally {
+        log.push("finally");
+      }
+    },
+    echo: (value: unknown) => value,
+    ask: (ask: (n: number) => number) => ask(3),
+    fired: (signal: AbortSignal) =>
+      new Promise((resolve) =>
+        signal.addEventListener("abort", () => resolve(signal.reason))
+      ),
+    async write(stream: WritableStream<string>) {
+      const writer = stream.getWriter();
+      await writer.write("a");
+      await writer.close();
+    },
+  };
+  await router.serve("me", object);
+  const me = router.myself().service<typeof object>("me");
+  for await (const n of await me.numbers()) if (n === 2) break;
+  assertEquals(log.splice(0), ["finally"]);
+  const back = await me.echo(ReadableStream.from([1, Uint8Array.of(2)]));
+  assertEquals(await Array.fromAsync(back as ReadableStream), [
+    1,
+    Uint8Array.of(2),
+  ]);
+  await (await me.echo(new ReadableStream()) as ReadableStream).cancel();
+  assertEquals(await me.ask((n) => n + 1), 4);
+  const controller = new AbortController();
+  const fired = me.fired(controller.signal);
+  controller.abort("enough");
+  assertEquals(await fired, "enough");
+  await me.write(
+    new WritableStream({
+      write(chunk) {
+        log.push(chunk);
+      },
+    }),
+  );
+  assertEquals(log, ["a"]);
+  await untilEmpty(router);
+});
+
+Deno.test("who leaves a generator ends that, and neither its call nor what else that gave", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  // One of two.
+  const { out, err } = await context.call(() => {
+    async function* count() {
+      for (let i = 0;; i++) yield i;
+    }
+    return { out: count(), err: count() };
+  });
+  for await (const _ of out) break;
+  assertEquals((await err.next()).value, 0);
+  assertEquals((await err.next()).value, 1);
+  await err.return(undefined);
+  // One that is passed on: it has a signal of its own.
+  const log: unknown[] = [];
+  const taker = {
+    async first(values: AsyncIterable<number>) {
+      for await (const value of values) return value;
+      return undefined;
+    },
+  };
+  const giver = {
+    async run() {
+      const { signal, router } = current();
+      async function* count() {
+        const inner = current().signal;
+        inner.addEventListener("abort", () => log.push("left"));
+        for (let i = 0;; i++) yield i;
+      }
+      const master = router.contextById(0);
+      const first = await master.service<typeof taker>("taker").first(count());
+      log.push(first, signal.aborted);
+    },
+  };
+  await router.serve("taker", taker, { policy: AllowAny });
+  await child.serve("giver", giver);
+  await context.service<typeof giver>("giver").run();
+  assertEquals(log, ["left", 0, false]);
+  await untilEmpty(router, child);
+});
+
+Deno.test("what is live in values that nobody takes ends on both sides", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  const kinds = {
+    readable: () => new ReadableStream(),
+    writable: () => new WritableStream(),
+    iterable: () => (async function* () {})(),
+    signal: () => new AbortController().signal,
+  };
+  for (const [kind, make] of Object.entries(kinds)) {
+    const source = new Function(
+      `return async function* () { const make = ${make}; for (let i = 0; i < 20; i++) yield { i, live: make() }; }`,
+    )() as () => AsyncGenerator<{ live: unknown }>;
+    // Read ahead, and left.
+    // A signal that was taken has no end of its own.
+    for (const ahead of kind === "signal" ? [0] : [0, 5]) {
+      const values = await context.call(source);
+      for (let i = 0; i < ahead; i++) {
+        const { live } = (await values.next()).value!;
+        await end(live);
+      }
+      await values.return(undefined);
+      await untilEmpty(router, child);
+    }
+    // Given as it comes, and left.
+    const stream = ReadableStream.from(source());
+    const first = context.call(async (stream: ReadableStream) => {
+      const reader = stream.getReader();
+      await reader.cancel();
+    }, stream);
+    await first;
+    await untilEmpty(router, child);
+    // In a receiver that is closed.
+    const receiver = new Receiver(router);
+    const sender = new Sender(child.contextById(0), receiver.handle);
+    for (let i = 0; i < 20; i++) sender.send({ live: make() });
+    await context.ping();
+    assertEquals(receiver.size, 20);
+    receiver.close();
+    sender.send({ live: make() });
+    await untilEmpty(router, child);
+  }
+});
+
+/** Ends something live that was taken. */
+async function end(live: unknown): Promise<void> {
+  if (live instanceof ReadableStream) await live.cancel();
+  else if (live instanceof WritableStream) await live.close();
+  else await (live as AsyncGenerator).return(undefined);
+}
+
+Deno.test("signals go with the call that nobody waits for, and with that of a callback", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  const controller = new AbortController();
+  for (let i = 0; i < 100; i++) {
+    context.callNoReply(
+      (signal: AbortSignal) => signal.aborted,
+      controller.signal,
+    );
+    context.callNoReply(async (signal: AbortSignal) => {
+      await signal;
+      throw new Error("to be logged");
+    }, controller.signal);
+  }
+  await context.ping();
+  await untilEmpty(router, child);
+  await context.call(async (ask: (signal: AbortSignal) => Promise<boolean>) => {
+    for (let i = 0; i < 100; i++) await ask(new AbortController().signal);
+  }, (signal: AbortSignal) => Promise.resolve(signal.aborted));
+  await untilEmpty(router, child);
 });
