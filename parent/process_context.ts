@@ -25,6 +25,11 @@ export interface ProcessContextOptions extends ProcessOptions {
   name: string;
   /** Whether nothing but our own first stage reads its input. */
   eager: boolean;
+  /**
+   * Whether nothing lies between: it sees the end of this context as the end of
+   * its input, and need not take silence for that.
+   */
+  near?: boolean;
   /** What has to be said before its first stage begins. */
   begin?: (child: ProcessChild) => Promise<void>;
   /** Lines that it prints when it was ended on purpose, and nobody needs to see. */
@@ -88,8 +93,11 @@ export async function connectProcess(
   const alive = keepaliveOf(options);
   const config = {
     ...childConfig(parent, id, path),
-    // Whoever is above may be stopped for a while by the user's Ctrl-Z.
-    keepalive: { ...alive, count: alive.count * PATIENCE },
+    // Whoever is above may be stopped for a while by the user's Ctrl-Z, or
+    // compute.
+    ...(program.near
+      ? {}
+      : { keepalive: { ...alive, count: alive.count * PATIENCE } }),
   };
   // The first stage is long and always the same: what matters comes before it.
   const command = [program.command, ...program.args].join(" ").slice(0, 500);

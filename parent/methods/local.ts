@@ -24,6 +24,7 @@ export async function connectLocal(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     ...(options.env === undefined ? {} : { env: options.env }),
     name: attempt.parent.serial("local"),
+    near: true,
     eager: (path ?? deno?.path) !== undefined,
   });
   if (permissions.run === true) lendWay(context, HERE);
