@@ -181,14 +181,14 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
     return (await this.getMessage(options)).decode() as T;
   }
 
-  /** Ends the receiver; all who wait get a `ChannelError`. What waits is dropped. */
+  /**
+   * Ends the receiver; all who wait get a `ChannelError`. What has come before
+   * can still be taken, but what is live in it ends.
+   */
   close(): void {
     this.#router.deleteHandler(this.handle);
     this.#clean = true;
-    const left = this.#queue;
-    this.#queue = [];
-    this.#queued = 0;
-    for (const message of left) message.leave();
+    for (const message of this.#queue) message.leave();
     this.#finish(new ChannelError("the Receiver has been closed"));
   }
 
