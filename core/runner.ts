@@ -46,7 +46,12 @@ export class Runner {
         message.reply(Message.dead(Dead.NO_SERVICE));
         return;
       }
-      (await router.parentRoom()).takeCall(router, message, link);
+      const scope = this.wait(message);
+      let wanted = false;
+      const room = await router.parentRoom().finally(() => {
+        wanted = this.ready(scope);
+      });
+      if (wanted) room.takeCall(router, message, link);
     }, { handle: Handle.CALL_SERVICE, service: true });
   }
 

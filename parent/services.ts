@@ -85,13 +85,22 @@ export class Services {
     const [name, method, args, url, maker] = payloadOf(message);
     const served = this.#served.get(name);
     if (served) return this.#call(served, method, args, message, link);
-    if (url === undefined || !this.#router.hasParentAuthority(message)) {
+    const router = this.#router;
+    if (url === undefined || !router.hasParentAuthority(message)) {
       const advice = url === undefined ? "" : ", and only a parent may make it";
       return refuse(message, `no service "${name}" is served there${advice}`);
     }
-    this.#make(name, [url, maker!], message)
-      .then((served) => this.#call(served, method, args, message, link))
-      .catch((error) => this.#router.runner.fail(message, error));
+    const { runner } = router;
+    const scope = runner.wait(message);
+    this.#make(name, [url, maker!], message).then(
+      (served) => {
+        if (!runner.ready(scope)) return;
+        this.#call(served, method, args, message, link, scope);
+      },
+    ).catch((error) => {
+      runner.ready(scope);
+      runner.fail(message, error);
+    });
   }
 
   /** Makes a service: once, however many ask for it meanwhile. */
@@ -137,6 +146,7 @@ export class Services {
     args: unknown[],
     message: Message,
     link: Link | undefined,
+    scope?: CallScope,
   ): void {
     const router = this.#router;
     const { name } = served;
@@ -159,7 +169,7 @@ export class Services {
       limited(router, served, found, method, message),
       message,
       args,
-      undefined,
+      scope,
       end,
       (error) => {
         runner.fail(message, error);

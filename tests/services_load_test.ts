@@ -9,6 +9,8 @@ import {
 import {
   AllowAny,
   CallError,
+  type CallOptions,
+  connectUnix,
   current,
   DisconnectedError,
   type LogRecord,
@@ -261,4 +263,44 @@ Deno.test("a call of a service cannot be in a chain, and needs a context that is
     DisconnectedError,
   );
   assertThrows(() => context.service<Anything>("x").then!(), TypeError);
+});
+
+Deno.test("a call that is given up while its service is being made does not run", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const service = (options: CallOptions) =>
+    context.with(options).service("slow", { activate: there.slow });
+  const controller = new AbortController();
+  // The first comes while what a context needs to serve is on its way to it.
+  const early = new AbortController();
+  const first = service({ signal: early.signal }).run("early");
+  await Promise.race([context.call(Math.max, 1), first]);
+  early.abort(new Error("too slow"));
+  await assertRejects(() => first, Error, "too slow");
+  const wanted = service({}).run("wanted");
+  await context.call(there.slowBegins);
+  const calls = [
+    service({ signal: controller.signal }).run("cancelled"),
+    service({ timeout: 10 }).run("late"),
+  ].map((call) => assertRejects(() => call));
+  // And one whose caller is lost meanwhile.
+  const folder = await Deno.makeTempDir();
+  const listener = await router.listen(`${folder}/tree`);
+  const joined = await connectUnix(listener.path, quiet);
+  const [seen] = joined.contexts();
+  const lost = assertRejects(
+    () => seen!.service("slow", { activate: there.slow }).run("lost"),
+    DisconnectedError,
+  );
+  await seen!.ping();
+  await joined.shutdown();
+  controller.abort();
+  await Promise.all([...calls, lost]);
+  await context.ping();
+  await context.call(there.makeSlow);
+  await wanted;
+  assertEquals(await service({}).ran(), ["wanted"]);
+  await listener.close();
+  await Deno.remove(folder, { recursive: true });
 });
