@@ -1,4 +1,5 @@
 import { locate, member } from "./codec_locate.ts";
+import { errorMessage, errorName, errorStack } from "./errors.ts";
 import {
   CodecError,
   errorClass,
@@ -219,7 +220,7 @@ class Writer {
     try {
       packed = this.extensions?.pack(value);
     } catch (error) {
-      throw new Refused(value, (error as Error).message, undefined, error);
+      throw new Refused(value, errorMessage(error), undefined, error);
     }
     if (packed) {
       this.items += weight(T.EXTENSION) - weight(T.MAP);
@@ -309,7 +310,8 @@ class Writer {
       try {
         field = (value as Record<string, unknown>)[key];
       } catch (error) {
-        throw new Refused(value, `reading it threw ${error}`, key, error);
+        const why = `reading it threw ${errorMessage(error)}`;
+        throw new Refused(value, why, key, error);
       }
       this.string(key);
       this.value(field, depth);
@@ -343,17 +345,11 @@ class Writer {
         break;
       }
     }
-    // A class of the user's own is revived as its built-in one, under its name.
-    const own = error.constructor?.name;
-    const name = cls !== "DOMException" && own &&
-        error.name === errorClass(cls)!.prototype.name
-      ? own
-      : error.name;
     this.byte(T.ERROR);
     this.string(cls);
-    this.string(String(name));
-    this.string(String(error.message));
-    this.string(String(error.stack ?? ""));
+    this.string(nameOf(error, cls));
+    this.string(errorMessage(error));
+    this.string(errorStack(error));
     const cause = Object.hasOwn(error, "cause");
     const many = Array.isArray((error as AggregateError).errors);
     this.byte((cause ? 1 : 0) | (many ? 2 : 0));
@@ -391,6 +387,17 @@ class Writer {
   }
 }
 
+/** A class of the user's own is revived as its built-in one, under its name. */
+function nameOf(error: Error, cls: string): string {
+  try {
+    const own = error.constructor?.name;
+    const plain = error.name === errorClass(cls)!.prototype.name;
+    return String(cls !== "DOMException" && own && plain ? own : error.name);
+  } catch {
+    return errorName(error);
+  }
+}
+
 const ERROR_FIELDS = new Set(["name", "message", "stack", "cause", "errors"]);
 
 let spare: Writer | undefined = new Writer();
@@ -418,11 +425,15 @@ export function encode(
   } catch (error) {
     if (error instanceof CodecError) throw error;
     if (!(error instanceof Refused)) {
-      const why = error instanceof Error ? error.message : String(error);
-      throw new CodecError(`Cannot send $: ${why}`, "$", error);
+      throw new CodecError(`Cannot send $: ${errorMessage(error)}`, "$", error);
     }
-    const path = (locate(value, error.what) ?? "$") +
-      (error.key === undefined ? "" : member(error.key));
+    let path = "$";
+    try {
+      path = locate(value, error.what) ?? "$";
+    } catch {
+      // The way leads through something that cannot be looked at.
+    }
+    if (error.key !== undefined) path += member(error.key);
     throw new CodecError(
       `Cannot send ${path}: ${error.why}`,
       path,

@@ -238,20 +238,37 @@ export class CopyError extends Error implements CopyErrorFields {
   }
 }
 
+// What is thrown may be anything, such as a proxy: to look at it may throw.
+
 /** The name to show for something thrown: its class, or its type. */
 export function errorName(error: unknown): string {
-  if (!(error instanceof Error)) return error === null ? "null" : typeof error;
-  // A class that sets no name has that of its parent: its own says more.
-  const named = error instanceof DOMException || Object.hasOwn(error, "name");
-  return named ? error.name : error.constructor?.name || error.name;
+  try {
+    if (!(error instanceof Error)) {
+      return error === null ? "null" : typeof error;
+    }
+    // A class that sets no name has that of its parent: its own says more.
+    const named = error instanceof DOMException || Object.hasOwn(error, "name");
+    return String(named ? error.name : error.constructor?.name || error.name);
+  } catch {
+    return "Error";
+  }
 }
 
 /** The message of anything thrown. */
 export function errorMessage(error: unknown): string {
   try {
-    return error instanceof Error ? error.message : String(error);
+    return String(error instanceof Error ? error.message : error);
   } catch {
     return "something that cannot be printed";
+  }
+}
+
+/** The stack of an error; empty where there is none. */
+export function errorStack(error: Error): string {
+  try {
+    return String(error.stack ?? "");
+  } catch {
+    return "";
   }
 }
 

@@ -9,6 +9,7 @@ import {
   type ConnectErrorKind,
   CopyError,
   DisconnectedError,
+  errorStack,
 } from "./errors.ts";
 import { Handle } from "./frame.ts";
 import { packLive, unpackLive } from "./live.ts";
@@ -57,7 +58,7 @@ function pack(value: object): Packed | undefined {
 }
 
 function packError(error: Error): Packed | undefined {
-  const stack = error.stack ?? "";
+  const stack = errorStack(error);
   if (error instanceof CallError) {
     return [Tag.CALL_ERROR, [CallError.parts(error), stack]];
   }

@@ -1,4 +1,4 @@
-import { CallError, errorMessage, errorName } from "./errors.ts";
+import { CallError, errorMessage, errorName, errorStack } from "./errors.ts";
 import { Magic } from "./frame.ts";
 import { Message } from "./message.ts";
 import type { Router } from "./router.ts";
@@ -12,18 +12,18 @@ function cleanStack(stack: string): string {
 
 /** What was thrown here, as whoever called gets it. */
 export function toCallError(error: unknown, path: string): CallError {
-  // A chain's failure is handed to the calls after it as it is.
-  if (error instanceof CallError && error.path === path) return error;
   const name = errorName(error);
   const message = errorMessage(error);
   let stack = `${name}: ${message}`;
-  if (error instanceof Error && error.stack) {
-    stack = cleanStack(error.stack);
-    try {
+  try {
+    // A chain's failure is handed to the calls after it as it is.
+    if (error instanceof CallError && error.path === path) return error;
+    if (error instanceof Error) {
+      stack = cleanStack(errorStack(error)) || stack;
       error.stack = stack;
-    } catch {
-      // A frozen error keeps the stack it has.
     }
+  } catch {
+    // A frozen error keeps the stack it has; others cannot be looked at.
   }
   return new CallError([error, path, name, stack, message]);
 }
@@ -32,9 +32,13 @@ export function toCallError(error: unknown, path: string): CallError {
 function bare(failure: CallError): CallError {
   const { cause, path, remoteName, remoteStack, message } = failure;
   let kept: unknown = message;
-  if (cause instanceof Error) {
-    kept = new Error(cause.message);
-    Object.assign(kept as Error, { name: cause.name, stack: cause.stack });
+  try {
+    if (cause instanceof Error) {
+      kept = new Error(message);
+      Object.assign(kept as Error, { name: remoteName, stack: remoteStack });
+    }
+  } catch {
+    // One that cannot be asked what it is: its text has to do.
   }
   return new CallError([kept, path, remoteName, remoteStack, message]);
 }

@@ -122,14 +122,17 @@ export class Runner {
       }
     };
     let result: unknown;
+    let later: Promise<unknown> | undefined;
     try {
       result = scopes.run(scope, Reflect.apply, fn, self, args);
+      // What is there may be odd enough to throw when it is looked at.
+      if (isThenable(result)) later = Promise.resolve(result);
     } catch (error) {
       return fail(error);
     }
-    if (!isThenable(result)) return succeed(result);
+    if (!later) return succeed(result);
     this.#running.set(key, scope);
-    result.then(
+    later.then(
       (value) => {
         this.#running.delete(key);
         succeed(value);
