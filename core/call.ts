@@ -120,9 +120,9 @@ export class CallNumbers {
     return entry;
   }
 
-  /** The last number that was given is on its way. */
-  told(ref: FunctionRef): void {
-    this.#known.set(`${ref[0]}\0${ref[1]}`, this.#next - 1);
+  /** The number that was given is on its way. */
+  told(ref: FunctionRef, id: number): void {
+    this.#known.set(`${ref[0]}\0${ref[1]}`, id);
   }
 }
 
@@ -226,7 +226,7 @@ async function inOrder<T>(
 function request(
   context: Context,
   ref: FunctionRef,
-  { args, chain }: Invocation,
+  { args, chain, signal }: Invocation,
 ): Message {
   const { router, id: dstId, calls } = context;
   const { id, known } = calls.number(ref);
@@ -235,9 +235,11 @@ function request(
     : [chain?.id ?? 0, id, args, ref[0], ref[1]];
   const handle = Handle.CALL_FUNCTION;
   const message = Message.value(payload, { router, dstId, handle });
-  // A large one may be overtaken by the next, or never leave: the next says
-  // again what the number stands for.
-  if (!known && message.size <= MAX_PIECE) calls.told(ref);
+  // A large one may be overtaken by the next, or never leave, and one that is
+  // cancelled does not: the next says again what the number stands for.
+  if (!known && message.size <= MAX_PIECE && !signal?.aborted) {
+    calls.told(ref, id);
+  }
   if (chain) message.lane = chain.lane;
   return message;
 }
@@ -263,6 +265,11 @@ function send(
     if (context.closeReason) throw gone(context, caller);
     signal?.throwIfAborted();
     const message = make();
+    // To make it is to run the getters in it, one of which may have cancelled it.
+    if (signal?.aborted) {
+      for (const end of message.live ?? []) end.lost(signal.reason);
+      throw signal.reason;
+    }
     let cleanup: (() => void) | undefined;
     const handle = router.addHandler((reply) => {
       try {
