@@ -1,4 +1,5 @@
 import type { Context } from "./context.ts";
+import { after, checkTime } from "./deadline.ts";
 import type { End } from "./ends.ts";
 import { CallError, ChannelError, DisconnectedError } from "./errors.ts";
 import { Handle, MAX_PIECE } from "./frame.ts";
@@ -9,7 +10,10 @@ import { Message } from "./message.ts";
 export interface CallOptions {
   /** Cancels the call here and the work there. */
   signal?: AbortSignal;
-  /** Milliseconds until the call is cancelled with a `TimeoutError`. */
+  /**
+   * Milliseconds until the call is cancelled with a `TimeoutError`; `Infinity`
+   * is never. Default: never.
+   */
   timeout?: number;
   /** Puts the call in order with others; see {@linkcode CallChain}. */
   chain?: CallChain;
@@ -264,6 +268,9 @@ function send(
   return new Promise((resolve, reject) => {
     if (context.closeReason) throw gone(context, caller);
     signal?.throwIfAborted();
+    if (timeout !== undefined) {
+      checkTime(`Cannot call ${context.path}: timeout`, timeout);
+    }
     const message = make();
     // To make it is to run the getters in it, one of which may have cancelled it.
     if (signal?.aborted) {
@@ -300,19 +307,16 @@ function send(
       };
       const abort = () => cancel(signal!.reason);
       signal?.addEventListener("abort", abort);
-      const timer = timeout === undefined ? undefined : setTimeout(
-        () =>
-          cancel(
-            new DOMException(
-              `Cannot wait longer for ${context.path}: the call took more than ${timeout} ms`,
-              "TimeoutError",
-            ),
+      const disarm = after(timeout ?? Infinity, () =>
+        cancel(
+          new DOMException(
+            `Cannot wait longer for ${context.path}: the call took more than ${timeout} ms`,
+            "TimeoutError",
           ),
-        timeout,
-      );
+        ));
       cleanup = () => {
         signal?.removeEventListener("abort", abort);
-        clearTimeout(timer);
+        disarm();
       };
     }
     router.route(message);

@@ -16,6 +16,7 @@ export * from "./codec.ts";
 export * from "./context.ts";
 export * from "./contexts.ts";
 export * from "./current.ts";
+export * from "./deadline.ts";
 export * from "./dispatcher.ts";
 export * from "./ends.ts";
 export * from "./errors.ts";

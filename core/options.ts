@@ -45,8 +45,8 @@ export interface ConnectOptions {
   /** Gives up, with kind `cancelled`. */
   signal?: AbortSignal;
   /**
-   * Milliseconds until it gives up, with kind `timeout`. They begin anew with
-   * every piece of a runtime that is sent.
+   * Milliseconds until it gives up, with kind `timeout`; `Infinity` is never.
+   * They begin anew with every piece of a runtime that is sent.
    *
    * @default {30_000}
    */

@@ -1,4 +1,5 @@
 import type { Context } from "./context.ts";
+import { after, checkTime } from "./deadline.ts";
 import { ChannelError, Dead, fromDead } from "./errors.ts";
 import type { Policy } from "./handlers.ts";
 import { Message } from "./message.ts";
@@ -31,7 +32,10 @@ const VALUE_COST = 256;
 
 /** How long to wait. */
 export interface WaitOptions {
-  /** Milliseconds until `get()` throws a `TimeoutError`. Default: for ever. */
+  /**
+   * Milliseconds until `get()` throws a `TimeoutError`; `Infinity` is never.
+   * Default: never.
+   */
   timeout?: number;
   /** Ends the wait with its reason. */
   signal?: AbortSignal;
@@ -128,24 +132,37 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
    * @throws {DisconnectedError} when the respondent is lost
    */
   getMessage(options: WaitOptions = {}): Promise<Message> {
+    const { timeout, signal } = options;
+    if (timeout !== undefined) {
+      try {
+        checkTime("Cannot receive: timeout", timeout);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+    }
     const message = this.#queue.shift();
     if (message) {
       this.#queued -= message.size + VALUE_COST;
       return Promise.resolve(message);
     }
     if (this.#end) return Promise.reject(this.#end);
-    const { timeout, signal } = options;
     if (signal?.aborted) return Promise.reject(signal.reason);
     return new Promise((resolve, reject) => {
-      let timer: ReturnType<typeof setTimeout> | undefined;
       const give = (error: unknown) => {
         this.#waiters = this.#waiters.filter((w) => w !== waiter);
         done();
         reject(error);
       };
       const abort = () => give(signal!.reason);
+      const stop = after(timeout ?? Infinity, () =>
+        give(
+          new DOMException(
+            `Cannot receive: nothing came in ${timeout} ms`,
+            "TimeoutError",
+          ),
+        ));
       const done = () => {
-        clearTimeout(timer);
+        stop();
         signal?.removeEventListener("abort", abort);
       };
       const waiter: Waiter = {
@@ -158,15 +175,6 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
           reject(error);
         },
       };
-      if (timeout !== undefined) {
-        timer = setTimeout(() =>
-          give(
-            new DOMException(
-              `Cannot receive: nothing came in ${timeout} ms`,
-              "TimeoutError",
-            ),
-          ), timeout);
-      }
       signal?.addEventListener("abort", abort);
       this.#waiters.push(waiter);
     });

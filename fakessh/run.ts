@@ -1,5 +1,7 @@
 import {
+  after,
   CallError,
+  checkTime,
   type Context,
   current,
   registerLibrary,
@@ -21,7 +23,7 @@ export interface RunOptions {
   on?: Context;
   /** Ends the program and everything that it has begun elsewhere. */
   signal?: AbortSignal;
-  /** The same, after so many milliseconds. Default: never. */
+  /** The same, after so many milliseconds; `Infinity` is never. Default: never. */
   deadline?: number;
   /** Its working directory. Default: that of this process. */
   cwd?: string | URL;
@@ -78,6 +80,9 @@ export async function run(
     throw new TypeError("Cannot run a program: expected its name in argv");
   }
   const { signal: given, deadline } = options;
+  if (deadline !== undefined) {
+    checkTime(`Cannot run ${argv[0]}: deadline`, deadline);
+  }
   given?.throwIfAborted();
   const { on } = options;
   if (on && on !== on.router.myself()) {
@@ -87,10 +92,10 @@ export async function run(
   const { signal } = cancel;
   const abort = () => cancel.abort(given!.reason);
   given?.addEventListener("abort", abort);
-  const timer = deadline === undefined ? undefined : setTimeout(() => {
+  const stop = after(deadline ?? Infinity, () => {
     const message = `${argv[0]} has not ended in ${deadline} ms`;
     cancel.abort(new DOMException(message, "TimeoutError"));
-  }, deadline);
+  });
   try {
     // The first ssh will ask: by then it is known.
     loginOf(dest).catch(() => {});
@@ -98,7 +103,7 @@ export async function run(
       dest.router.log("debug", `fakessh: ${message}`);
     return await runWith(startIn(dest), argv, options, { signal, debug });
   } finally {
-    clearTimeout(timer);
+    stop();
     given?.removeEventListener("abort", abort);
   }
 }

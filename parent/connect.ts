@@ -1,5 +1,7 @@
 import {
+  after,
   CallError,
+  checkTime,
   ConnectError,
   type ConnectOptions,
   type Context,
@@ -94,13 +96,14 @@ export async function connect<M extends keyof Methods>(
     );
   }
   const { via, ...rest } = options as Methods[M] & ConnectOptions;
+  const timeout = options.connectTimeout ?? DEFAULT_TIMEOUT;
+  checkTime("Cannot connect: connectTimeout", timeout);
   onProgress &&= guarded(router, onProgress);
   if (via && via.id !== router.id) {
     using watch = onProgress && watchBelow(via, onProgress);
     const sender = watch?.sender;
     return await connectVia(router, via, method, rest as Methods[M], sender);
   }
-  const timeout = options.connectTimeout ?? DEFAULT_TIMEOUT;
   const given = (options as ConnectOptions).signal;
   const controller = new AbortController();
   const abort = () =>
@@ -112,18 +115,18 @@ export async function connect<M extends keyof Methods>(
     );
   if (given?.aborted) abort();
   given?.addEventListener("abort", abort);
-  let timer: ReturnType<typeof setTimeout> | undefined;
+  let stop = () => {};
   let over = false;
   const alive = () => {
-    clearTimeout(timer);
+    stop();
     // What was on its way when it ended may still arrive.
     if (over) return;
-    timer = setTimeout(() =>
+    stop = after(timeout, () =>
       controller.abort(
         new ConnectError(`Cannot connect: not ready after ${timeout} ms`, {
           kind: "timeout",
         }),
-      ), timeout);
+      ));
   };
   alive();
   const { signal } = controller;
@@ -138,7 +141,7 @@ export async function connect<M extends keyof Methods>(
     });
   } finally {
     over = true;
-    clearTimeout(timer);
+    stop();
     given?.removeEventListener("abort", abort);
   }
 }

@@ -12,6 +12,7 @@ import {
   type Context,
   Router,
 } from "../mod.ts";
+import { sshArgs } from "../parent/mod.ts";
 import { noLeaks } from "./fixtures/leaks.ts";
 import { makeFolder } from "./fixtures/programs.ts";
 import { startSshd } from "./fixtures/sshd.ts";
@@ -322,4 +323,35 @@ Deno.test("what ssh would misread is refused before it runs", async () => {
   ) {
     await assertRejects(() => router.ssh(options), TypeError);
   }
+});
+
+Deno.test("a connection may take as long as it is told; what is no time is refused by each way in", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const via = await router.local({ connectTimeout: Infinity });
+  for (const connectTimeout of [Infinity, 2 ** 31, 2 ** 40]) {
+    await router.local({ via, connectTimeout });
+    await router.worker({ connectTimeout });
+  }
+  for (const through of [{}, { via }]) {
+    for (const connectTimeout of [NaN, -1]) {
+      await assertRejects(
+        () => router.local({ ...through, connectTimeout }),
+        RangeError,
+        `Cannot connect: connectTimeout is ${connectTimeout}`,
+      );
+    }
+    await assertRejects(
+      () => router.local({ ...through, connectTimeout: "5" as never }),
+      TypeError,
+      "Cannot connect: connectTimeout is a number of milliseconds",
+    );
+  }
+  const host = { hostname: "h" };
+  const option = (connectTimeout: number) =>
+    sshArgs({ ...host, connectTimeout }).find((arg) =>
+      arg.startsWith("ConnectTimeout=")
+    );
+  assertEquals(option(1500), "ConnectTimeout=2");
+  assertEquals(option(Infinity), "ConnectTimeout=none");
 });

@@ -266,7 +266,9 @@ export function sshArgs(options: SshOptions, control?: string): string[] {
   } else if (!options.controlMaster) set("ControlPath", "none");
   set("ServerAliveInterval", Math.ceil(options.keepaliveInterval ?? 15));
   set("ServerAliveCountMax", options.keepaliveCount ?? 3);
-  set("ConnectTimeout", Math.ceil((options.connectTimeout ?? 30_000) / 1000));
+  const seconds = Math.ceil((options.connectTimeout ?? 30_000) / 1000);
+  // It counts milliseconds in 31 bits, and refuses what is too much for them.
+  set("ConnectTimeout", seconds > 2_000_000 ? "none" : seconds);
   args.push("--", hostname);
   return args;
 }

@@ -130,3 +130,28 @@ Deno.test("a value that cannot be read throws and takes none with it", async () 
   await assertRejects(() => receiver.get(), TypeError, "no tag 63");
   assertEquals(await receiver.get(), "next");
 });
+
+Deno.test("a receiver waits as long as it is told, and refuses what is no time", async () => {
+  await using router = new Router(quiet);
+  using receiver = new Receiver<string>(router);
+  const waits = [Infinity, 2 ** 31, 2 ** 40].map((timeout) =>
+    receiver.get({ timeout })
+  );
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  for (const word of ["a", "b", "c"]) receiver.toSender().send(word);
+  assertEquals(await Promise.all(waits), ["a", "b", "c"]);
+  receiver.toSender().send("d");
+  for (const timeout of [NaN, -1]) {
+    await assertRejects(
+      () => receiver.get({ timeout }),
+      RangeError,
+      `Cannot receive: timeout is ${timeout}`,
+    );
+  }
+  await assertRejects(
+    () => receiver.get({ timeout: "5" as never }),
+    TypeError,
+    "Cannot receive: timeout is a number of milliseconds, not of type string",
+  );
+  assertEquals(await receiver.get({ timeout: 0 }), "d");
+});

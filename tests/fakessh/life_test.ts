@@ -133,6 +133,18 @@ for (const way of WAYS) {
             DOMException,
             "sh has not ended in 200 ms",
           );
+          for (const deadline of [Infinity, 2 ** 40]) {
+            const { code } = await run(remote, sh("exec ssh any exit 3"), {
+              stdin: "null",
+              deadline,
+            });
+            assertEquals(code, 3);
+          }
+          await assertRejects(
+            () => run(remote, sh("true"), { deadline: NaN }),
+            RangeError,
+            "Cannot run sh: deadline is NaN",
+          );
         },
       );
 
