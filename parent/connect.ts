@@ -102,7 +102,13 @@ export async function connect<M extends keyof Methods>(
   if (via && via.id !== router.id) {
     using watch = onProgress && watchBelow(via, onProgress);
     const sender = watch?.sender;
-    return await connectVia(router, via, method, rest as Methods[M], sender);
+    return await connectVia(
+      router,
+      via,
+      method,
+      { ...rest as Methods[M], connectTimeout: timeout },
+      sender,
+    );
   }
   const given = (options as ConnectOptions).signal;
   const controller = new AbortController();
@@ -197,11 +203,12 @@ async function connectVia<M extends keyof Methods>(
 ): Promise<Context> {
   const { signal, ...own } = options as Methods[M] & ConnectOptions;
   using questions = lend(router, via, own);
+  using watched = watchHop(via, options.connectTimeout!, signal);
   const id = await viaErrors(
     via,
     signal,
     () =>
-      via.with(signal ? { signal } : {}).call(
+      via.with(watched).call(
         connectHere as (
           method: M,
           options: Methods[M],
@@ -214,6 +221,50 @@ async function connectVia<M extends keyof Methods>(
   );
   // Its route came over the same links ahead of this answer.
   return router.contextById(id);
+}
+
+/** Milliseconds by which a hop may be late: it is to say itself what is wrong. */
+const GRACE = 1000;
+
+/**
+ * Gives up when a hop has not answered for as long as the connection may take.
+ * As long as it answers, the time is for it to keep: here nobody knows what
+ * progress there is.
+ */
+function watchHop(
+  via: Context,
+  timeout: number,
+  given: AbortSignal | undefined,
+): Disposable & { signal: AbortSignal } {
+  const controller = new AbortController();
+  const abort = () => controller.abort(given!.reason);
+  if (given?.aborted) abort();
+  given?.addEventListener("abort", abort);
+  let stop = () => {};
+  let over = timeout === Infinity;
+  const ask = () => {
+    if (over) return;
+    stop = after(timeout + GRACE, () =>
+      controller.abort(
+        new ConnectError(
+          `Cannot connect: ${via.path} has not answered for ${timeout} ms`,
+          { kind: "timeout", hop: via.path },
+        ),
+      ));
+    via.ping().then(() => {
+      stop();
+      if (!over) stop = after(Math.max(timeout / 4, GRACE), ask);
+    }, () => stop());
+  };
+  ask();
+  return {
+    signal: controller.signal,
+    [Symbol.dispose]() {
+      over = true;
+      stop();
+      given?.removeEventListener("abort", abort);
+    },
+  };
 }
 
 /** Makes what goes wrong on the way to a context that connects what it is there. */

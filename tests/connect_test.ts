@@ -2,6 +2,7 @@
 import {
   assert,
   assertEquals,
+  assertLess,
   assertMatch,
   assertRejects,
   assertStringIncludes,
@@ -354,4 +355,50 @@ Deno.test("a connection may take as long as it is told; what is no time is refus
     );
   assertEquals(option(1500), "ConnectTimeout=2");
   assertEquals(option(Infinity), "ConnectTimeout=none");
+});
+
+Deno.test("a hop that has stopped does not hold up who connects through it", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const via = await router.local();
+  const behind = await router.local({ via });
+  const pid = await via.call(() => Deno.pid);
+  Deno.kill(pid, "SIGSTOP");
+  const begin = performance.now();
+  const hops = [via, behind].map(async (via) => {
+    const error = await refused(
+      router.local({ via, connectTimeout: 500 }),
+      "timeout",
+    );
+    assertEquals(error.hop, via.path);
+    assertEquals(
+      error.message,
+      `Cannot connect: ${via.path} has not answered for 500 ms`,
+    );
+  });
+  await Promise.all(hops);
+  assertLess(performance.now() - begin, 10_000);
+  Deno.kill(pid, "SIGCONT");
+  // It was told meanwhile that nobody waits any more.
+  assertEquals(await behind.call(() => 1), 1);
+  assertEquals(router.contexts(), [via, behind]);
+  await router.local({ via: behind, connectTimeout: 20_000 });
+});
+
+Deno.test("a hop that answers says itself why it cannot connect", async () => {
+  await using _ = await noLeaks();
+  using silent = silentPort();
+  await using router = new Router(quiet);
+  const via = await router.local();
+  const error = await refused(
+    router.ssh({
+      via,
+      hostname: "127.0.0.1",
+      port: silent.port,
+      connectTimeout: 2500,
+    }),
+    "timeout",
+  );
+  assertMatch(error.message, /not ready after 2500 ms/);
+  assertMatch(error.hop, /^master\/local\.1\/./);
 });
