@@ -38,8 +38,10 @@ export type LogPayload = [
 /** Sends records on to the master. */
 export function forwardLogs(router: Router): (record: LogRecord) => void {
   return ({ contextId, level, logger, message }) => {
+    // Of what is above it a context has no word to say: it tells of itself.
+    const about = router.parentIds.includes(contextId) ? router.id : contextId;
     const payload: LogPayload = [
-      contextId,
+      about,
       LEVELS.indexOf(level),
       logger,
       message,

@@ -88,7 +88,8 @@ export class Services {
     const router = this.#router;
     if (url === undefined || !router.hasParentAuthority(message)) {
       const advice = url === undefined ? "" : ", and only a parent may make it";
-      return refuse(message, `no service "${name}" is served there${advice}`);
+      const shown = name.slice(0, MAX_NAME);
+      return refuse(message, `no service "${shown}" is served there${advice}`);
     }
     const { runner } = router;
     const scope = runner.wait(message);
@@ -252,8 +253,7 @@ function payloadOf(message: Message): ServicePayload {
   const [name, method, args, url, maker] = payload;
   const texts = url === undefined ? [name, method] : [name, method, url, maker];
   if (
-    !texts.every((text) => typeof text === "string") || !Array.isArray(args) ||
-    name.length > MAX_NAME
+    !texts.every((text) => typeof text === "string") || !Array.isArray(args)
   ) throw new TypeError("malformed call of a service");
   return payload;
 }
@@ -267,7 +267,7 @@ export function checkName(name: string): void {
   ) {
     throw new TypeError(
       `Cannot serve ${
-        JSON.stringify(name)
+        JSON.stringify(name.slice(0, MAX_NAME + 1))
       }: a name has 1 to ${MAX_NAME} characters, no control character, and does not begin with "mitogen:"`,
     );
   }

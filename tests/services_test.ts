@@ -9,6 +9,7 @@ import {
   type LogRecord,
   Router,
 } from "../mod.ts";
+import { Handle, Message } from "../core/mod.ts";
 import { noLeaks } from "./fixtures/leaks.ts";
 import { openPair } from "./fixtures/pair.ts";
 import * as there from "./fixtures/services.ts";
@@ -287,6 +288,50 @@ Deno.test("a parent makes a service where it calls it, once; nobody else can", a
     b!.with({ timeout: 5000 }).service<Anything>("nothing").run!(),
     /no service "nothing" is served there$/,
   );
+});
+
+Deno.test("a name that nothing can be served by is refused by name where it is called", async () => {
+  const log: LogRecord[] = [];
+  await using router = new Router({ onLog: (record) => log.push(record) });
+  const context = await router.local();
+  for (const name of ["", "a\nb", "mitogen:x", "x".repeat(201)]) {
+    const error = await assertRejects(
+      () => context.service(name, { activate: there.counter }).made(),
+      CallError,
+    );
+    assertMatch(error.message, /^Cannot serve ".*: a name has 1 to 200 char/);
+  }
+  await refused(
+    context.service<Anything>("x".repeat(100_000)).run!(),
+    /^Cannot call master\/local\.1: no service "x{200}" is served there$/,
+  );
+  assertEquals(log, []);
+});
+
+Deno.test("what a context has to say of those above it is logged as its own", async () => {
+  const log: LogRecord[] = [];
+  await using router = new Router({ onLog: (record) => log.push(record) });
+  const hop = await router.local();
+  const context = await router.local({ via: hop });
+  for (const one of [hop, context]) {
+    one.router.route(
+      Message.value("nonsense", {
+        dstId: one.id,
+        handle: Handle.CALL_SERVICE,
+      }),
+    );
+    await one.call(there.serveList);
+    one.router.route(
+      Message.value("nonsense", {
+        dstId: one.id,
+        handle: Handle.CALL_SERVICE,
+      }),
+    );
+    await one.call(() => 1);
+  }
+  await context.ping();
+  assertEquals(log.map((record) => record.path), [hop.path, context.path]);
+  for (const { message } of log) assertMatch(message, /malformed call of a/);
 });
 
 Deno.test("a service that could not be made is made when it is asked for again", async () => {
