@@ -196,14 +196,23 @@ export class Context implements AsyncDisposable {
     options: ServiceOptions<T> = {},
   ): RemoteService<T> {
     const { activate, ...rest } = options;
-    return new Proxy({}, {
+    const shown = () => `Service(${JSON.stringify(name)}, ${this.path})`;
+    // What the language and the console ask of it, it answers itself.
+    const own = {
+      [Symbol.toPrimitive]: shown,
+      [Symbol.toStringTag]: "Service",
+      [Symbol.for("Deno.customInspect")]: shown,
+    };
+    return new Proxy(own, {
       get: (_, method) =>
-        // What has a method `then` is taken for a promise.
-        typeof method !== "string" || method === "then"
+        typeof method === "symbol"
+          ? Reflect.get(own, method)
+          // What has a method `then` is taken for a promise.
+          : method === "then"
           ? undefined
           : (...args: unknown[]) =>
             invokeService(this, name, method, { ...rest, args }, activate),
-    }) as RemoteService<T>;
+    }) as unknown as RemoteService<T>;
   }
 
   /**

@@ -219,6 +219,21 @@ Deno.test("a context that serves nothing says so, and may have no permission at 
   assertEquals(await made.add(1), 1);
 });
 
+Deno.test("what the language and the console ask of a service is not called there", async () => {
+  await using router = new Router(quiet);
+  const { context } = await openPair(router);
+  const service = context.service<Anything>('my "own"');
+  const shown = `Service("my \\"own\\"", ${context.path})`;
+  assertEquals(`${service}`, shown);
+  assertEquals(service + "", shown);
+  assertEquals(Deno.inspect({ service }), `{ service: ${shown} }`);
+  assertEquals(Object.prototype.toString.call(service), "[object Service]");
+  assertEquals(await Promise.resolve(service), service);
+  assertEquals(Symbol.iterator in service, false);
+  const call = service.toString!() as unknown as Promise<unknown>;
+  await refused(call, /no service/);
+});
+
 Deno.test("what a method is given and returns may be live, and it knows its caller", async () => {
   await using router = new Router(quiet);
   const { child } = await openPair(router);
