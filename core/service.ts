@@ -31,7 +31,11 @@ export interface ServeOptions {
   policy?: ServicePolicy;
   /** Names of what is served; needed for methods of a class. */
   methods?: readonly string[];
-  /** How many calls run at a time; the others wait in order. Default: all. */
+  /**
+   * How many calls run at a time; the others wait in order. A call runs until
+   * it has returned: a stream or an iterator that it returns goes on without a
+   * place. Default: all.
+   */
   concurrency?: number;
   /**
    * Calls with the same key run once, as long as that takes, and all get what

@@ -74,6 +74,38 @@ Deno.test("so many calls run at a time, the others in order; one cancelled befor
   assertEquals(router.runner.running, 0);
 });
 
+Deno.test("what a call returns that is live takes no place; what it is given is used in its own", async () => {
+  await using router = new Router(quiet);
+  let running = 0;
+  await router.serve("lines", {
+    async *read() {
+      yield 1;
+      yield 2;
+    },
+    async write(to: WritableStream<number>) {
+      assertEquals(running++, 0);
+      const writer = to.getWriter();
+      for (const n of [1, 2]) await writer.write(n);
+      await writer.close();
+      running--;
+    },
+  }, { concurrency: 1, policy: AllowAny });
+  const { child } = await openPair(router);
+  const service = child.contextById(0).service<{
+    read(): AsyncGenerator<number>;
+    write(to: WritableStream<number>): Promise<void>;
+  }>("lines");
+  // One that nobody reads yet holds up nobody.
+  const [first, second] = [await service.read(), await service.read()];
+  assertEquals(await Array.fromAsync(second), [1, 2]);
+  assertEquals(await Array.fromAsync(first), [1, 2]);
+  const got: number[] = [];
+  const stream = () =>
+    new WritableStream<number>({ write: (n) => void got.push(n) });
+  await Promise.all([service.write(stream()), service.write(stream())]);
+  assertEquals(got, [1, 2, 1, 2]);
+});
+
 Deno.test("calls with the same key run once and all get what it returns", async () => {
   await using router = new Router(quiet);
   const { pass, open, holds } = gate();
