@@ -21,8 +21,11 @@ import {
 } from "../core/mod.ts";
 import * as parentRoom from "../parent/mod.ts";
 import {
+  checkPath,
   coreDigest,
   hear,
+  isKey,
+  KEY_SIZE,
   keyFile,
   Parent,
   say,
@@ -206,6 +209,7 @@ export class JoinedRouter extends CoreRouter {
  *
  * @param path of the socket
  * @returns a router with the contexts of that tree
+ * @throws {TypeError} when that is no path
  * @throws {ConnectError} `not-found`: nobody listens; `auth`: it is not this
  *   user's; `bootstrap`: it would not let us in
  *
@@ -223,6 +227,7 @@ export async function connectUnix(
   path: string,
   options: JoinOptions = {},
 ): Promise<JoinedRouter> {
+  checkPath(path, "join");
   const place = resolve(path);
   const fail = (kind: ConnectErrorKind, why: string, cause?: unknown) =>
     new ConnectError(`Cannot join at ${place}: ${why}`, {
@@ -297,5 +302,13 @@ function readKey(
       );
     }
   }
-  return Deno.readTextFileSync(keyFile(path));
+  // What is not a listener's is not shown to whoever has that socket.
+  const file = keyFile(path);
+  const key = Deno.lstatSync(file).size === KEY_SIZE
+    ? Deno.readTextFileSync(file)
+    : "";
+  if (!isKey(key)) {
+    throw fail("auth", `${file} is not the key of a listener`);
+  }
+  return key;
 }

@@ -26,6 +26,35 @@ export function keyFile(path: string): string {
   return `${path}.key`;
 }
 
+/** @throws {TypeError} when it is no path, such as a URL */
+export function checkPath(path: unknown, action: "listen" | "join"): void {
+  if (typeof path === "string" && path !== "" && !path.includes("\0")) return;
+  throw new TypeError(
+    `Cannot ${action} at ${
+      Deno.inspect(path)
+    }: expected the path of a socket, as in "/run/user/1000/fleet"`,
+  );
+}
+
+/** How the content of a key file begins: what tells it from a file of others. */
+const KEY_HEAD = "mitogen listener ";
+
+const KEY = new RegExp(`^${KEY_HEAD}[0-9a-f]{64}\\n$`);
+
+/** Bytes of a key file. */
+export const KEY_SIZE: number = KEY_HEAD.length + 65;
+
+/** The content of a new key file. */
+export function newKey(): string {
+  const secret = crypto.getRandomValues(new Uint8Array(32)).toHex();
+  return `${KEY_HEAD}${secret}\n`;
+}
+
+/** Whether a listener has written this. */
+export function isKey(text: string): boolean {
+  return KEY.test(text);
+}
+
 /** What tells one core from another. */
 export function coreDigest(core: Uint8Array): string {
   return createHash("sha256").update(core).digest("hex");

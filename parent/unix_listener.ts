@@ -1,7 +1,8 @@
 import { timingSafeEqual } from "node:crypto";
-import { connect, createServer, type Server, type Socket } from "node:net";
-import { basename, dirname, join, resolve } from "node:path";
+import { createServer, type Server, type Socket } from "node:net";
+import { resolve } from "node:path";
 import {
+  ConnectError,
   Handle,
   Link,
   type Listener,
@@ -9,8 +10,9 @@ import {
   type Router,
   SocketTransport,
 } from "../core/mod.ts";
-import { coreDigest, hear, type Hello, keyFile, say } from "./handshake.ts";
+import { checkPath, coreDigest, hear, type Hello, say } from "./handshake.ts";
 import { type Child, Parent } from "./parent.ts";
+import { Place } from "./place.ts";
 import { childConfig, childPath } from "./process_context.ts";
 import { serveTree } from "./tree_service.ts";
 
@@ -20,119 +22,74 @@ const PATIENCE = 5000;
 /** Programs that may be about to say it. */
 const MAX_STRANGERS = 32;
 
-/** A Unix socket's path has no more bytes anywhere. */
-const MAX_PATH = 103;
-
 /** Lets other programs of this user join the tree at this context. */
 export async function listen(
   router: Router,
   path: string,
 ): Promise<Listener> {
+  checkPath(path, "listen");
   const place = resolve(path);
   if (Deno.build.os === "windows") {
     throw new TypeError("Cannot listen: there are no Unix sockets here");
   }
-  checkFolder(dirname(place));
-  await checkFree(place);
-  serveTree(router);
-  const listener = new UnixListener(router, place);
-  await listener.open();
-  return listener;
-}
-
-/** @throws {TypeError} when others could put something in its place */
-function checkFolder(folder: string): void {
-  const { mode, uid } = Deno.statSync(folder);
-  const own = uid === Deno.uid() || uid === 0;
-  // In a folder like /tmp only the owner of a file can replace it.
-  const open = (mode! & 0o022) !== 0 && (mode! & 0o1000) === 0;
-  if (own && !open) return;
-  throw new TypeError(
-    `Cannot listen in ${folder}: other users can write there; make a folder for it with mode 0700`,
-  );
-}
-
-/** @throws {TypeError} when something is there that is not a socket left behind */
-async function checkFree(path: string): Promise<void> {
-  let there: Deno.FileInfo;
+  const parent = Parent.of(router);
+  const controller = new AbortController();
   try {
-    there = Deno.lstatSync(path);
+    return await parent.attempt(controller, async () => {
+      serveTree(router);
+      const listener = new UnixListener(router);
+      await listener.open(place);
+      // Whoever shuts the router down waits for this, and knows nothing of it.
+      if (controller.signal.aborted) {
+        await listener.close();
+        throw controller.signal.reason;
+      }
+      return listener;
+    });
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    throw error;
+    if (!(error instanceof ConnectError)) throw error;
+    throw new ConnectError(
+      `Cannot listen at ${place}: cancelled: the router is shut down`,
+      { kind: "cancelled", hop: place, cause: error },
+    );
   }
-  const why = !there.isSocket
-    ? "there is something that is not a socket"
-    : there.uid !== Deno.uid()
-    ? "the socket there is another user's"
-    : await answers(path)
-    ? "another program listens there"
-    : undefined;
-  if (why) throw new TypeError(`Cannot listen at ${path}: ${why}`);
-}
-
-/** Whether somebody listens. One who was killed leaves the socket behind. */
-function answers(path: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(path);
-    const end = (answer: boolean) => () => {
-      socket.destroy();
-      resolve(answer);
-    };
-    socket.on("connect", end(true)).on("error", end(false));
-  });
 }
 
 /** A socket at which programs join. */
 class UnixListener implements Listener {
-  readonly path: string;
   readonly #router: Router;
   readonly #parent: Parent;
   readonly #server: Server;
-  readonly #key = crypto.getRandomValues(new Uint8Array(32)).toHex();
   readonly #strangers = new Map<Socket, AbortController>();
   readonly #joined = new Set<JoinedProgram>();
-  #file: number | null = null;
+  #place!: Place;
   #closed: Promise<void> | undefined;
   readonly #end = () => this.close();
 
-  constructor(router: Router, path: string) {
-    this.path = path;
+  constructor(router: Router) {
     this.#router = router;
     this.#parent = Parent.of(router);
     this.#server = createServer((socket) => void this.#greet(socket));
   }
 
-  /** Begins. The socket is in place when its mode is right, not before. */
-  async open(): Promise<void> {
-    const { path } = this;
-    const folder = dirname(path);
-    const inner = Deno.makeTempDirSync({ dir: folder, prefix: ".m" });
+  get path(): string {
+    return this.#place.path;
+  }
+
+  /** Begins. */
+  async open(path: string): Promise<void> {
     try {
-      const socket = join(inner, "s");
-      for (const place of [path, socket]) {
-        if (new TextEncoder().encode(place).length <= MAX_PATH) continue;
-        throw new TypeError(
-          `Cannot listen at ${path}: it is too long for the path of a socket, by ${
-            place.length - MAX_PATH
-          } bytes`,
-        );
-      }
-      await new Promise<void>((resolve, reject) => {
-        this.#server.once("error", reject);
-        this.#server.listen(socket, resolve);
-      });
-      Deno.chmodSync(socket, 0o600);
-      this.#file = Deno.lstatSync(socket).ino;
-      const key = join(inner, basename(keyFile(path)));
-      Deno.writeTextFileSync(key, this.#key, { mode: 0o600, createNew: true });
-      Deno.renameSync(key, keyFile(path));
-      Deno.renameSync(socket, path);
+      this.#place = await Place.take(
+        path,
+        (socket) =>
+          new Promise((resolve, reject) => {
+            this.#server.once("error", reject);
+            this.#server.listen(socket, resolve);
+          }),
+      );
     } catch (error) {
       this.#server.close();
       throw error;
-    } finally {
-      Deno.removeSync(inner, { recursive: true });
     }
     this.#parent.closers.add(this.#end);
   }
@@ -164,7 +121,7 @@ class UnixListener implements Listener {
 
   #check(hello: Partial<Hello> | null): void {
     const given = new TextEncoder().encode(String(hello?.key));
-    const key = new TextEncoder().encode(this.#key);
+    const key = new TextEncoder().encode(this.#place.key);
     if (given.length !== key.length || !timingSafeEqual(given, key)) {
       this.#router.log("warn", `refused to let a program in at ${this.path}`);
       throw new Error("it does not know the key");
@@ -204,15 +161,7 @@ class UnixListener implements Listener {
     for (const controller of this.#strangers.values()) {
       controller.abort(new Error("the listener was closed"));
     }
-    try {
-      // Another may have taken the place since.
-      if (Deno.lstatSync(this.path).ino === this.#file) {
-        Deno.removeSync(this.path);
-        Deno.removeSync(keyFile(this.path));
-      }
-    } catch {
-      // Somebody has cleared it away.
-    }
+    this.#place.free();
     // They close their links, or those are closed: see `reap()`.
     const gone = [...this.#joined].map((joined) => {
       const to = { dstId: joined.id, handle: Handle.SHUTDOWN };

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { join } from "@std/path";
 import { connectUnix, DisconnectedError, Router } from "../mod.ts";
+import { newKey } from "../parent/mod.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { untilAborted, whyAborted } from "./fixtures/working.ts";
 
@@ -23,7 +24,7 @@ Deno.test("joining can be given up, and takes only so long", async () => {
   // Somebody of ours who never speaks.
   const listener = Deno.listen({ transport: "unix", path: folder.socket });
   await Deno.chmod(folder.socket, 0o600);
-  await Deno.writeTextFile(`${folder.socket}.key`, "key", { mode: 0o600 });
+  await Deno.writeTextFile(`${folder.socket}.key`, newKey(), { mode: 0o600 });
   await refused(
     connectUnix(folder.socket, { connectTimeout: 50 }),
     "timeout",
