@@ -18,13 +18,16 @@ import {
   type ParentRoom,
   Router as CoreRouter,
   SocketTransport,
+  type Transport,
 } from "../core/mod.ts";
 import * as parentRoom from "../parent/mod.ts";
 import {
+  Activity,
   checkPath,
   coreDigest,
   hear,
   isKey,
+  keepaliveOf,
   KEY_SIZE,
   keyFile,
   Parent,
@@ -40,6 +43,9 @@ import { printRecord } from "./log_sink.ts";
 import { corePack } from "./pack.ts";
 import { Responder } from "./responder.ts";
 
+/** Milliseconds that a timer can wait. */
+const MAX_TIMER = 2 ** 31 - 1;
+
 /** How a program joins a tree. */
 export interface JoinOptions {
   /** Gives up, with kind `cancelled`. */
@@ -51,6 +57,13 @@ export interface JoinOptions {
    * to its master. Default: all but debug records are printed to stderr.
    */
   onLog?: (record: LogRecord) => void;
+  /**
+   * Seconds between the signs of life that it and the context that it joins ask
+   * of each other; 0 asks for none. @default {15}
+   */
+  keepaliveInterval?: number;
+  /** Signs of life that either of them may miss. @default {3} */
+  keepaliveCount?: number;
 }
 
 /**
@@ -123,9 +136,8 @@ export class JoinedRouter extends CoreRouter {
   /** Made by `connectUnix()`. */
   constructor(
     config: ChildConfig,
-    socket: Socket,
-    rest: Uint8Array,
-    { onLog }: JoinOptions,
+    transport: Transport,
+    onLog: JoinOptions["onLog"],
   ) {
     super(config);
     this.onRecord = onLog ?? printRecord;
@@ -134,7 +146,6 @@ export class JoinedRouter extends CoreRouter {
     this.functions = functions;
     Parent.of(this);
     const id = config.parentIds[0]!;
-    const transport = new SocketTransport(socket, socket, rest);
     const link = new Link(this, transport, id);
     this.parentLink = link;
     this.addLink(link);
@@ -235,7 +246,8 @@ export async function connectUnix(
       hop: place,
       cause,
     });
-  const { signal: given, connectTimeout = 30_000 } = options;
+  const { signal: given, connectTimeout = 30_000, onLog } = options;
+  const keepalive = keepaliveOf(options, "join");
   const controller = new AbortController();
   const { signal } = controller;
   const abort = () =>
@@ -244,12 +256,14 @@ export async function connectUnix(
     );
   given?.addEventListener("abort", abort);
   if (given?.aborted) abort();
-  const timer = setTimeout(
+  // What is longer than a timer can be is as good as for ever.
+  const timer = connectTimeout > MAX_TIMER ? undefined : setTimeout(
     () =>
       controller.abort(fail("timeout", `not in after ${connectTimeout} ms`)),
     connectTimeout,
   );
   let socket: Socket | undefined;
+  let router: JoinedRouter | undefined;
   try {
     signal.throwIfAborted();
     const key = readKey(place, fail);
@@ -257,15 +271,24 @@ export async function connectUnix(
     // Its end is noticed by who reads.
     socket.on("error", () => {});
     const heard = hear(socket, signal);
-    say(socket, { key, core: coreDigest(corePack()) });
+    const core = coreDigest(corePack());
+    say(socket, { key, core, keepalive, pid: Deno.pid });
     const [answer, rest] = await heard as [Welcome, Uint8Array];
     if ("error" in answer) throw fail("bootstrap", answer.error);
-    const router = new JoinedRouter(answer.config, socket, rest, options);
+    const transport = new SocketTransport(socket, socket, rest);
+    router = new JoinedRouter(answer.config, transport, onLog);
+    const { pid } = answer;
+    const activity = pid === undefined ? undefined : new Activity(pid);
+    router.parentLink!.keepAlive(
+      keepalive,
+      () => activity?.isBusy() ?? false,
+    );
     // Behind the word of every context that there is.
-    await router.listener.ping();
+    await unless(signal, router.listener.ping());
     return router;
   } catch (error) {
     socket?.destroy();
+    router?.parentLink?.close({ kind: "eof", message: errorMessage(error) });
     if (error instanceof ConnectError) throw error;
     const { code } = error as { code?: string };
     throw code === "ECONNREFUSED"
@@ -274,6 +297,19 @@ export async function connectUnix(
   } finally {
     clearTimeout(timer);
     given?.removeEventListener("abort", abort);
+  }
+}
+
+/** Waits for something, unless the signal fires before. */
+async function unless<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  if (signal.aborted) abort();
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }
 

@@ -5,7 +5,7 @@
  */
 import type { Socket } from "node:net";
 import { createHash } from "node:crypto";
-import { type ChildConfig, concat } from "../core/mod.ts";
+import { type ChildConfig, concat, type Keepalive } from "../core/mod.ts";
 
 /** What a program says that wants to join. */
 export interface Hello {
@@ -13,10 +13,17 @@ export interface Hello {
   key: string;
   /** Which core it has; contexts only understand their own kind. */
   core: string;
+  /** When the listener takes it for lost. Default: as everywhere. */
+  keepalive?: Keepalive;
+  /** Its process: one that computes is not lost. */
+  pid?: number;
 }
 
-/** What it is told: who it is in the tree, or why it is not let in. */
-export type Welcome = { config: ChildConfig } | { error: string };
+/**
+ * What it is told: who it is in the tree and which process listens, or why it
+ * is not let in.
+ */
+export type Welcome = { config: ChildConfig; pid?: number } | { error: string };
 
 /** Bytes of a line. */
 const MAX_LINE = 64 * 1024;

@@ -18,6 +18,7 @@ export * from "./direct.ts";
 export * from "./files/remote.ts";
 export * from "./first_stage.ts";
 export * from "./handshake.ts";
+export * from "./keepalive.ts";
 export * from "./log_sink.ts";
 export * from "./parent.ts";
 export * from "./permissions.ts";

@@ -4,6 +4,7 @@ import {
   type Transport,
   type TransportEvents,
 } from "../core/mod.ts";
+import { Activity } from "./keepalive.ts";
 import { type Child, DETACHED } from "./parent.ts";
 import { Tail } from "./tail.ts";
 import { within } from "./within.ts";
@@ -66,7 +67,7 @@ export class ProcessChild implements Child, Transport {
   #timers: ReturnType<typeof setTimeout>[] = [];
   #exited: Deno.CommandStatus | undefined;
   #asked = false;
-  #ticks = 0;
+  readonly #activity: Activity;
   #detached = false;
   readonly #options: ProcessOptions;
   readonly #errors: ReadableStreamDefaultReader<Uint8Array>;
@@ -87,6 +88,7 @@ export class ProcessChild implements Child, Transport {
       ...(cwd === undefined ? {} : { cwd }),
       ...(env === undefined ? {} : { env }),
     }).spawn();
+    this.#activity = new Activity(this.pid);
     this.#writer = this.#process.stdin.getWriter();
     this.#writer.closed.catch(() => {});
     this.#reader = this.#process.stdout.getReader({ mode: "byob" });
@@ -107,17 +109,7 @@ export class ProcessChild implements Child, Transport {
 
   /** Whether it has computed since this was last asked; only known on Linux. */
   isBusy(): boolean {
-    try {
-      const stat = Deno.readTextFileSync(`/proc/${this.pid}/stat`);
-      // What is behind the name, which may hold anything.
-      const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-      const ticks = Number(fields[11]) + Number(fields[12]);
-      const busy = ticks > this.#ticks;
-      this.#ticks = ticks;
-      return busy;
-    } catch {
-      return false;
-    }
+    return this.#activity.isBusy();
   }
 
   /** Whether it was asked to end. */

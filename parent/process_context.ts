@@ -4,13 +4,13 @@ import {
   type ConnectErrorKind,
   type ConnectOptions,
   type Context,
-  type Keepalive,
   Link,
 } from "../core/mod.ts";
 import { BootEofError, bootstrap } from "./bootstrap.ts";
 import type { Attempt } from "./connect.ts";
 import { Refused } from "./dialogue.ts";
 import { preamble } from "./first_stage.ts";
+import { keepaliveOf } from "./keepalive.ts";
 import type { Parent } from "./parent.ts";
 import { resolvePermissions } from "./permissions.ts";
 import { ProcessChild, type ProcessOptions } from "./process_child.ts";
@@ -195,19 +195,6 @@ export async function connectProcess(
 
 /** How many times longer a context waits for its parent than the parent for it. */
 const PATIENCE = 4;
-
-/** @throws {RangeError} on what is no number of seconds, or no count */
-function keepaliveOf(options: ConnectOptions): Keepalive {
-  const { keepaliveInterval: seconds = 15, keepaliveCount: count = 3 } =
-    options;
-  if (!(seconds >= 0 && seconds < 1e6)) {
-    throw new RangeError(`Cannot connect: keepaliveInterval is ${seconds}`);
-  }
-  if (!(Number.isInteger(count) && count > 0)) {
-    throw new RangeError(`Cannot connect: keepaliveCount is ${count}`);
-  }
-  return { interval: seconds * 1000, count };
-}
 
 /** What the output and the exit of a program that did not boot say. */
 function explain(

@@ -11,6 +11,7 @@ import {
   SocketTransport,
 } from "../core/mod.ts";
 import { checkPath, coreDigest, hear, type Hello, say } from "./handshake.ts";
+import { Activity, keepaliveOf } from "./keepalive.ts";
 import { type Child, Parent } from "./parent.ts";
 import { Place } from "./place.ts";
 import { childConfig, childPath } from "./process_context.ts";
@@ -108,8 +109,9 @@ class UnixListener implements Listener {
         throw new Error("too many programs are joining at once");
       }
       const [heard, rest] = await hear(socket, controller.signal);
-      this.#check(heard as Partial<Hello>);
-      await this.#adopt(socket, rest);
+      const hello = heard as Partial<Hello> | null;
+      this.#check(hello);
+      await this.#adopt(socket, rest, hello!);
     } catch (error) {
       say(socket, { error: (error as Error).message });
       socket.end(() => socket.destroy());
@@ -131,22 +133,37 @@ class UnixListener implements Listener {
     }
   }
 
-  async #adopt(socket: Socket, rest: Uint8Array): Promise<void> {
+  async #adopt(
+    socket: Socket,
+    rest: Uint8Array,
+    { keepalive, pid }: Partial<Hello>,
+  ): Promise<void> {
+    const alive = keepaliveOf(
+      keepalive
+        ? {
+          keepaliveInterval: keepalive.interval / 1000,
+          keepaliveCount: keepalive.count,
+        }
+        : {},
+      "join",
+    );
     const router = this.#router;
     const parent = this.#parent;
     const id = await parent.ids.one();
     if (this.#closed) throw new Error("the listener was closed");
     const path = childPath(parent, parent.serial("unix"));
     const config = childConfig(parent, id, path);
-    say(socket, { config });
+    say(socket, { config, pid: Deno.pid });
     const joined = new JoinedProgram(id, socket, rest);
-    const link = new Link(router, joined, id);
+    const link = joined.link = new Link(router, joined, id);
     // It is part of what this context does.
     link.authId = router.id;
     this.#joined.add(joined);
     void joined.gone.then(() => this.#joined.delete(joined));
     parent.adopt(link, path, joined, config.ids, true);
     parent.monitor.watch(link);
+    const activity = pid === undefined ? undefined : new Activity(Number(pid));
+    link.keepAlive(alive, () => activity?.isBusy() ?? false);
   }
 
   close(): Promise<void> {
@@ -181,6 +198,8 @@ class JoinedProgram extends SocketTransport implements Child {
   readonly gone: Promise<void>;
   /** Its id in the tree. */
   readonly id: number;
+  /** The link above. */
+  link!: Link;
   #resolve!: () => void;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -191,7 +210,11 @@ class JoinedProgram extends SocketTransport implements Child {
   }
 
   reap(timeout: number): void {
-    this.#timer ??= setTimeout(() => this.close(), timeout);
+    // Its link, or what is behind it would stay in the tree.
+    this.#timer ??= setTimeout(
+      () => this.link.close({ kind: "timeout", message: "it did not leave" }),
+      timeout,
+    );
   }
 
   override close(): void {
