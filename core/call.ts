@@ -5,6 +5,7 @@ import { CallError, ChannelError, DisconnectedError } from "./errors.ts";
 import { Handle, MAX_PIECE } from "./frame.ts";
 import type { AnyFunction, FunctionRef } from "./functions.ts";
 import { Message } from "./message.ts";
+import { underDeadline } from "./under_deadline.ts";
 
 /** How a call is made. */
 export interface CallOptions {
@@ -159,7 +160,14 @@ export function invoke(
   if (!(ref instanceof Promise) && !chain?.tail) {
     return sendCall(context, ref, call, caller);
   }
-  return inOrder(chain, ref, (ref) => sendCall(context, ref, call, caller));
+  const ready = Promise.all([ref, chain?.tail?.catch(() => {})]);
+  return underDeadline(
+    context.path,
+    call,
+    ready,
+    (call) =>
+      inOrder(chain, ref, (ref) => sendCall(context, ref, call, caller)),
+  );
 }
 
 /** Calls a function by reference in a context. */
@@ -184,14 +192,19 @@ export async function invokeService(
     throw new TypeError("Cannot put a call of a service in a chain");
   }
   const { router, id: dstId } = context;
-  const ref = maker ? await router.functions.refer(maker, caller) : [];
-  const payload = [name, method, call.args, ...ref];
   const handle = Handle.CALL_SERVICE;
-  return await send(
-    context,
-    () => Message.value(payload, { router, dstId, handle }),
+  const sendWith = (call: Invocation, ref: FunctionRef | []) => {
+    const payload = [name, method, call.args, ...ref];
+    const make = () => Message.value(payload, { router, dstId, handle });
+    return send(context, make, call, caller);
+  };
+  if (!maker) return await sendWith(call, []);
+  const ref = Promise.resolve(router.functions.refer(maker, caller));
+  return await underDeadline(
+    context.path,
     call,
-    caller,
+    ref,
+    async (call) => sendWith(call, await ref),
   );
 }
 

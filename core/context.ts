@@ -6,6 +6,7 @@ import {
   invokeRef,
   invokeService,
 } from "./call.ts";
+import { underDeadline } from "./under_deadline.ts";
 import type { CloseReason } from "./errors.ts";
 import { Handle } from "./frame.ts";
 import { exportsOf } from "./dispatcher.ts";
@@ -173,8 +174,15 @@ export class Context implements AsyncDisposable {
     specifier: string | URL,
     options: CallOptions,
   ): Promise<Remote<M>> {
-    const url = await this.router.functions.offer(String(specifier));
-    const names = await invoke(this, exportsOf, { ...options, args: [url] });
+    const offered = this.router.functions.offer(String(specifier));
+    const names = await underDeadline(
+      this.path,
+      options,
+      offered,
+      async (options) =>
+        invoke(this, exportsOf, { ...options, args: [await offered] }),
+    );
+    const url = await offered;
     const remote: Record<string, unknown> = {};
     for (const name of names as string[]) {
       remote[name] = (...args: unknown[]) =>

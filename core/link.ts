@@ -133,7 +133,7 @@ export class Link {
     { interval, count }: Keepalive,
     busy: () => boolean = () => false,
   ): void {
-    if (!(interval > 0)) return;
+    if (!(interval > 0) || this.#closed) return;
     const router = this.#router;
     let [asked, missed, stuck, batches] = [0, 0, 0, 0];
     this.#timer = setInterval(() => {

@@ -1,7 +1,9 @@
 import { connect, type Socket } from "node:net";
 import { resolve } from "node:path";
 import {
+  after,
   type AnyFunction,
+  checkTime,
   type ChildConfig,
   type CloseReason,
   ConnectError,
@@ -24,6 +26,7 @@ import * as parentRoom from "../parent/mod.ts";
 import {
   Activity,
   checkPath,
+  connectThere,
   coreDigest,
   hear,
   isKey,
@@ -34,7 +37,6 @@ import {
   say,
   TREE,
   type TreeService,
-  viaErrors,
   type Welcome,
   within,
 } from "../parent/mod.ts";
@@ -42,9 +44,6 @@ import { Functions } from "./functions.ts";
 import { printRecord } from "./log_sink.ts";
 import { corePack } from "./pack.ts";
 import { Responder } from "./responder.ts";
-
-/** Milliseconds that a timer can wait. */
-const MAX_TIMER = 2 ** 31 - 1;
 
 /** How a program joins a tree. */
 export interface JoinOptions {
@@ -186,17 +185,16 @@ export class JoinedRouter extends CoreRouter {
     method: M,
     options: Methods[M],
   ): Promise<Context> {
-    const { via, signal, ...rest } = options as Methods[M] & ConnectOptions;
+    const { via, signal: _, ...rest } = options as Methods[M] & ConnectOptions;
     if (via && via !== this.listener) return super.open(method, options);
-    const tree = this.listener.with(signal ? { signal } : {})
-      .service<TreeService>(TREE);
-    return this.contextById(
-      await viaErrors(
-        this.listener,
-        signal,
-        () => tree.open(method, rest as Methods[M]),
-      ),
+    const id = await connectThere(
+      this.listener,
+      options,
+      (signal) =>
+        this.listener.with({ signal }).service<TreeService>(TREE)
+          .open(method, rest as Methods[M]),
     );
+    return this.contextById(id);
   }
 
   /** Leaves the tree, which goes on. */
@@ -247,6 +245,7 @@ export async function connectUnix(
       cause,
     });
   const { signal: given, connectTimeout = 30_000, onLog } = options;
+  checkTime("Cannot join: connectTimeout", connectTimeout);
   const keepalive = keepaliveOf(options, "join");
   const controller = new AbortController();
   const { signal } = controller;
@@ -256,11 +255,10 @@ export async function connectUnix(
     );
   given?.addEventListener("abort", abort);
   if (given?.aborted) abort();
-  // What is longer than a timer can be is as good as for ever.
-  const timer = connectTimeout > MAX_TIMER ? undefined : setTimeout(
+  const stop = after(
+    connectTimeout,
     () =>
       controller.abort(fail("timeout", `not in after ${connectTimeout} ms`)),
-    connectTimeout,
   );
   let socket: Socket | undefined;
   let router: JoinedRouter | undefined;
@@ -295,7 +293,7 @@ export async function connectUnix(
       ? fail("not-found", "nobody listens there any more", error)
       : fail("eof", errorMessage(error), error);
   } finally {
-    clearTimeout(timer);
+    stop();
     given?.removeEventListener("abort", abort);
   }
 }

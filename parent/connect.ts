@@ -201,14 +201,13 @@ async function connectVia<M extends keyof Methods>(
   options: Methods[M],
   watch: Sender<Progress> | undefined,
 ): Promise<Context> {
-  const { signal, ...own } = options as Methods[M] & ConnectOptions;
+  const { signal: _, ...own } = options as Methods[M] & ConnectOptions;
   using questions = lend(router, via, own);
-  using watched = watchHop(via, options.connectTimeout!, signal);
-  const id = await viaErrors(
+  const id = await connectThere(
     via,
-    signal,
-    () =>
-      via.with(watched).call(
+    options,
+    (signal) =>
+      via.with({ signal }).call(
         connectHere as (
           method: M,
           options: Methods[M],
@@ -267,14 +266,20 @@ function watchHop(
   };
 }
 
-/** Makes what goes wrong on the way to a context that connects what it is there. */
-export async function viaErrors<T>(
+/**
+ * Has a context connect, which keeps the time itself. Here it is only made sure
+ * that it is there to do so.
+ *
+ * @throws {ConnectError} whatever goes wrong on the way
+ */
+export async function connectThere<T>(
   via: Context,
-  signal: AbortSignal | undefined,
-  connect: () => Promise<T>,
+  { signal, connectTimeout = DEFAULT_TIMEOUT }: ConnectOptions,
+  connect: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  using watched = watchHop(via, connectTimeout, signal);
   try {
-    return await connect();
+    return await connect(watched.signal);
   } catch (error) {
     if (error instanceof CallError && error.cause instanceof ConnectError) {
       throw error.cause;

@@ -1,6 +1,6 @@
 /** A peer that says nothing any more is found, and one that only computes is not. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { DisconnectedError, Router } from "../mod.ts";
+import { ConnectError, DisconnectedError, Router } from "../mod.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { lines } from "./fixtures/programs.ts";
 import { openWire } from "./fixtures/wire.ts";
@@ -148,6 +148,24 @@ async function silentMaster(): Promise<void> {
   await master.status;
   await output.return(undefined);
 }
+
+Deno.test("a stopped hop does not hold up who opens a context behind it", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router({ onLog() {} });
+  const hop = await router.local();
+  const pid = await hop.call(() => Deno.pid);
+  Deno.kill(pid, "SIGSTOP");
+  const error = await assertRejects(
+    () => router.local({ via: hop, connectTimeout: 300 }),
+    ConnectError,
+    `Cannot connect: ${hop.path} did not answer for 300 ms`,
+  );
+  assertEquals(error.kind, "timeout");
+  Deno.kill(pid, "SIGCONT");
+  await hop.ping();
+  await using last = await router.local({ via: hop });
+  assertEquals(await last.call(Math.max, 1, 2), 2);
+});
 
 Deno.test("what is no keepalive is refused", async () => {
   await using router = new Router({ onLog() {} });

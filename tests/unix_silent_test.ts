@@ -1,11 +1,16 @@
 /** Programs that have joined and say nothing any more, and listeners that do not. */
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createServer } from "node:net";
 import { connectUnix, DisconnectedError, Router } from "../mod.ts";
 import { newKey } from "../parent/mod.ts";
 import { goneWithin, noLeaks } from "./fixtures/leaks.ts";
 import { place, quiet, refused, start } from "./fixtures/joiners.ts";
-import { whyAborted } from "./fixtures/working.ts";
+import {
+  counting,
+  made,
+  untilAborted,
+  whyAborted,
+} from "./fixtures/working.ts";
 
 const SOON = { keepaliveInterval: 0.1, keepaliveCount: 3 };
 
@@ -136,4 +141,64 @@ Deno.test("what a stopped program had does not outlive the listener", async () =
   assertEquals(await context.call(whyAborted), "DisconnectedError");
   await program.kill();
   await goneWithin(own, 2000);
+});
+
+Deno.test("deadlines are kept while a listener stands still, and what was late never runs", async () => {
+  await using _ = await noLeaks();
+  await using folder = await place();
+  const program = start("listening.ts", folder.socket);
+  const pid = Number(await program.line());
+  const joined = await connectUnix(folder.socket, quiet);
+  const [context] = joined.contexts();
+  program.process.kill("SIGSTOP");
+  const late = async (promise: Promise<unknown>) => {
+    const begin = performance.now();
+    const error = await assertRejects(() => promise, DOMException);
+    assertEquals(error.name, "TimeoutError");
+    const took = performance.now() - begin;
+    assert(took > 290 && took < 2000, `${took} ms`);
+    return error.message;
+  };
+  const limited = context!.with({ timeout: 300 });
+  const signal = () => ({ signal: AbortSignal.timeout(300) });
+  const why = `Cannot wait longer for ${
+    context!.path
+  }: the call took more than 300 ms`;
+  assertEquals(
+    await Promise.all([
+      late(limited.call(untilAborted)),
+      late(limited.call(() => 1)),
+      late(
+        limited.service<{ run(): void }>("made", { activate: made }).run(),
+      ),
+      late(limited.import(import.meta.resolve("./fixtures/working.ts"))),
+    ]),
+    [why, why, why, why],
+  );
+  await Promise.all([
+    late(context!.with(signal()).call(untilAborted)),
+    late(context!.with(signal()).import(import.meta.resolve("../mod.ts"))),
+    refused(
+      joined.local({ connectTimeout: 300 }),
+      "timeout",
+      /Cannot connect: master did not answer for 300 ms/,
+    ),
+    refused(
+      joined.local({ via: context!, connectTimeout: 300 }),
+      "timeout",
+      /did not answer for 300 ms/,
+    ),
+    refused(joined.local(signal()), "cancelled", /Cannot connect: cancelled/),
+  ]);
+  program.process.kill("SIGCONT");
+  await context!.ping();
+  assertEquals(await context!.call(whyAborted), "no");
+  // What is in time is not held up, and its result goes on by itself.
+  const stream = await context!.with({ timeout: 2000 }).call(counting, 3);
+  assertEquals(await Array.fromAsync(stream), [0, 1, 2]);
+  const opened = await joined.local({ connectTimeout: 10_000 });
+  await opened.shutdown();
+  await joined.shutdown();
+  await program.kill();
+  await goneWithin(pid, 2000);
 });
