@@ -45,6 +45,9 @@ import { printRecord } from "./log_sink.ts";
 import { corePack } from "./pack.ts";
 import { Responder } from "./responder.ts";
 
+/** Milliseconds until it is tried again to connect where there was no room. */
+const RETRY = 30;
+
 /** How a program joins a tree. */
 export interface JoinOptions {
   /** Gives up, with kind `cancelled`. */
@@ -265,9 +268,7 @@ export async function connectUnix(
   try {
     signal.throwIfAborted();
     const key = readKey(place, fail);
-    socket = connect(place);
-    // Its end is noticed by who reads.
-    socket.on("error", () => {});
+    socket = await dial(place, signal);
     const heard = hear(socket, signal);
     const core = coreDigest(corePack());
     say(socket, { key, core, keepalive, pid: Deno.pid });
@@ -295,6 +296,25 @@ export async function connectUnix(
   } finally {
     stop();
     given?.removeEventListener("abort", abort);
+  }
+}
+
+/** Connects to a socket. Where many do, there may be no room for a moment. */
+async function dial(path: string, signal: AbortSignal): Promise<Socket> {
+  for (;;) {
+    const socket = connect(path);
+    const error = await new Promise<{ code?: string } | undefined>(
+      (resolve) => {
+        socket.once("connect", () => resolve(undefined));
+        // Its end, later on, is noticed by who reads.
+        socket.on("error", resolve);
+      },
+    );
+    if (!error) return socket;
+    if (error.code !== "EAGAIN") throw error;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const pause = new Promise((resolve) => timer = setTimeout(resolve, RETRY));
+    await unless(signal, pause).finally(() => clearTimeout(timer));
   }
 }
 

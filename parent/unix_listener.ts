@@ -15,13 +15,17 @@ import { Activity, keepaliveOf } from "./keepalive.ts";
 import { type Child, Parent } from "./parent.ts";
 import { Place } from "./place.ts";
 import { childConfig, childPath } from "./process_context.ts";
+import { Slots } from "./slots.ts";
 import { serveTree } from "./tree_service.ts";
 
 /** Milliseconds that a program gets to say who it is. */
 const PATIENCE = 5000;
 
-/** Programs that may be about to say it. */
-const MAX_STRANGERS = 32;
+/** Programs that may be about to say it. Others wait for their turn. */
+const MAX_HEARD = 32;
+
+/** Programs that may wait. */
+const MAX_WAITING = 1000;
 
 /** Lets other programs of this user join the tree at this context. */
 export async function listen(
@@ -62,6 +66,7 @@ class UnixListener implements Listener {
   readonly #parent: Parent;
   readonly #server: Server;
   readonly #strangers = new Map<Socket, AbortController>();
+  readonly #slots = new Slots(MAX_HEARD);
   readonly #joined = new Set<JoinedProgram>();
   #place!: Place;
   #closed: Promise<void> | undefined;
@@ -99,19 +104,23 @@ class UnixListener implements Listener {
     // Its end is noticed by who reads.
     socket.on("error", () => {});
     const controller = new AbortController();
-    const late = setTimeout(
-      () => controller.abort(new Error("it did not say who it is")),
-      PATIENCE,
-    );
+    const { signal } = controller;
     this.#strangers.set(socket, controller);
+    let late: ReturnType<typeof setTimeout> | undefined;
     try {
-      if (this.#strangers.size > MAX_STRANGERS) {
+      if (this.#strangers.size > MAX_HEARD + MAX_WAITING) {
         throw new Error("too many programs are joining at once");
       }
-      const [heard, rest] = await hear(socket, controller.signal);
-      const hello = heard as Partial<Hello> | null;
-      this.#check(hello);
-      await this.#adopt(socket, rest, hello!);
+      await this.#slots.run(signal, async () => {
+        late = setTimeout(
+          () => controller.abort(new Error("it did not say who it is")),
+          PATIENCE,
+        );
+        const [heard, rest] = await hear(socket, signal);
+        const hello = heard as Partial<Hello> | null;
+        this.#check(hello);
+        await this.#adopt(socket, rest, hello!);
+      });
     } catch (error) {
       say(socket, { error: (error as Error).message });
       socket.end(() => socket.destroy());

@@ -314,13 +314,37 @@ Deno.test("who does not know the key, says nothing or nonsense gets nowhere and 
   );
   assert(log.every((r) => !r.message.includes(key)));
   assert(log.some((r) => /wrong signature/.test(r.message)));
-  // Those who wait do not keep anyone out, but there are not many of them.
+  // Who says nothing has its turn, and then others have theirs.
   const crowd = Array.from({ length: 40 }, () => talk(folder.socket));
-  assertMatch(await Promise.race(crowd), /too many programs/);
-  const joined = connectUnix(folder.socket, quiet);
-  await refused(joined, "bootstrap", /too many programs/);
+  await refused(
+    connectUnix(folder.socket, { connectTimeout: 200 }),
+    "timeout",
+    /not in after 200 ms/,
+  );
+  const joined = await connectUnix(folder.socket, quiet);
+  assertMatch(await crowd[0]!, /did not say who it is/);
+  await joined.shutdown();
+  const later = Array.from({ length: 40 }, () => talk(folder.socket));
   await router.shutdown();
-  assertMatch(await silent, /the listener was closed/);
-  assertMatch(await half, /the listener was closed/);
+  assertMatch(await silent, /did not say who it is/);
+  assertMatch(await half, /did not say who it is/);
+  for (const said of await Promise.all(later)) {
+    assertMatch(said, /^({"error":"the listener was closed"}\n)?$/);
+  }
   await Promise.all(crowd);
+});
+
+Deno.test("many programs may join at once", async () => {
+  await using _ = await noLeaks();
+  await using folder = await place();
+  await using router = new Router(quiet);
+  await router.local();
+  await router.listen(folder.socket);
+  // More than the kernel lets wait for a socket by itself.
+  const joined = await Promise.all(
+    Array.from({ length: 600 }, () => connectUnix(folder.socket, quiet)),
+  );
+  assertEquals(new Set(joined.map(({ path }) => path)).size, 600);
+  for (const one of joined) assertEquals(one.contexts().length, 1);
+  await Promise.all(joined.map((one) => one.shutdown()));
 });
