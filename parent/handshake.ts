@@ -36,10 +36,9 @@ export function keyFile(path: string): string {
 /** @throws {TypeError} when it is no path, such as a URL */
 export function checkPath(path: unknown, action: "listen" | "join"): void {
   if (typeof path === "string" && path !== "" && !path.includes("\0")) return;
+  const named = typeof path === "string" ? JSON.stringify(path) : String(path);
   throw new TypeError(
-    `Cannot ${action} at ${
-      Deno.inspect(path)
-    }: expected the path of a socket, as in "/run/user/1000/fleet"`,
+    `Cannot ${action} at ${named}: expected the path of a socket, as in "/run/user/1000/fleet"`,
   );
 }
 

@@ -8,7 +8,14 @@
  *
  * @module
  */
-import type { Link, Message, Router, ServeOptions } from "../core/mod.ts";
+import {
+  ChannelError,
+  type Link,
+  type Message,
+  type Router,
+  type ServeOptions,
+} from "../core/mod.ts";
+import { Parent } from "./parent.ts";
 import { checkName, Services } from "./services.ts";
 
 export * from "./connect.ts";
@@ -47,6 +54,9 @@ export function serve(
   options?: ServeOptions,
 ): Disposable {
   checkName(name);
+  if (Parent.isDown(router)) {
+    throw new ChannelError(`Cannot serve "${name}": the router is shut down`);
+  }
   return Services.of(router).add(name, object, options);
 }
 

@@ -70,6 +70,12 @@ export class Parent {
     return parent;
   }
 
+  /** Whether a router is shut down, or about to be. */
+  static isDown(router: Router): boolean {
+    const parent = parents.get(router);
+    return parent !== undefined && parent.#down !== undefined;
+  }
+
   /** A name that no other child of this context has had: `local.1`, `local.2`. */
   serial(method: string): string {
     const serial = (this.#serials.get(method) ?? 0) + 1;

@@ -1,7 +1,13 @@
 /** Where a listener may be, and what it must not take away there. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { join } from "@std/path";
-import { ConnectError, connectUnix, type Listener, Router } from "../mod.ts";
+import {
+  ChannelError,
+  ConnectError,
+  connectUnix,
+  type Listener,
+  Router,
+} from "../mod.ts";
 import { newKey } from "../parent/mod.ts";
 import { noLeaks } from "./fixtures/leaks.ts";
 import { HERE, names, place, quiet, refused } from "./fixtures/joiners.ts";
@@ -190,7 +196,7 @@ Deno.test("nor do two programs, beside what a third has left behind", async () =
   assertEquals(names(folder.path), []);
 });
 
-Deno.test("a router that is shut down does not listen", async () => {
+Deno.test("a router that is shut down neither listens nor serves", async () => {
   await using _ = await noLeaks();
   await using folder = await place();
   const router = new Router(quiet);
@@ -204,6 +210,11 @@ Deno.test("a router that is shut down does not listen", async () => {
   await router.shutdown();
   await racing;
   await refuse(router.listen(folder.socket));
+  await assertRejects(
+    () => router.serve("late", { run: () => 1 }),
+    ChannelError,
+    'Cannot serve "late": the router is shut down',
+  );
 });
 
 Deno.test("what is no path of a socket is refused, and named", async () => {

@@ -303,6 +303,10 @@ Deno.test("who does not know the key, says nothing or nonsense gets nowhere and 
   for (const core of [undefined, "", "0".repeat(64)]) {
     assertMatch(await say({ key, core }), /another version of the library/);
   }
+  for (const keepalive of [5, [], { interval: -1, count: 3 }, "never"]) {
+    const answer = await say({ key, core, keepalive });
+    assertMatch(answer, /^{"error":"Cannot join: keepaliveInterval is /);
+  }
   assertMatch(await talk(folder.socket, "GET / HTTP/1.1\r\n\r\n"), /error/);
   // What is too long is not even read to its end.
   await talk(folder.socket, new Uint8Array(1 << 20).fill(32));
