@@ -181,12 +181,12 @@ Deno.test("deadlines are kept while a listener stands still, and what was late n
     refused(
       joined.local({ connectTimeout: 300 }),
       "timeout",
-      /Cannot connect: master did not answer for 300 ms/,
+      /Cannot connect: master has not answered for 300 ms/,
     ),
     refused(
       joined.local({ via: context!, connectTimeout: 300 }),
       "timeout",
-      /did not answer for 300 ms/,
+      /has not answered for 300 ms/,
     ),
     refused(joined.local(signal()), "cancelled", /Cannot connect: cancelled/),
   ]);

@@ -96,7 +96,7 @@ Deno.test("a call waits as long as it is told, and refuses what is no time", asy
     );
   }
   const late = await assertRejects(() =>
-    context.with({ timeout: 0 }).call(() => new Promise(() => {}))
+    context.with({ timeout: 0 }).call(soon)
   );
   assertEquals((late as Error).name, "TimeoutError");
 });
