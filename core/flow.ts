@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { errorMessage, errorName } from "./errors.ts";
 import { HEADER_SIZE, MAX_PIECE } from "./frame.ts";
 import type { MessageFields } from "./message.ts";
 
@@ -76,10 +77,17 @@ export function encodeReason(
   } catch {
     // In words, then.
   }
-  const words = reason instanceof Error
-    ? Object.assign(new Error(reason.message.slice(0, 10_000)), {
-      name: reason.name,
-    })
-    : String(reason).slice(0, 10_000);
-  return encode(words, headroom);
+  return encode(wordsOf(reason), headroom);
+}
+
+/** What can be said of a reason that cannot cross; it may be impossible to read. */
+function wordsOf(reason: unknown): unknown {
+  const message = errorMessage(reason).slice(0, 10_000);
+  try {
+    if (!(reason instanceof Error)) return message;
+  } catch {
+    return message;
+  }
+  const name = errorName(reason).slice(0, 1000);
+  return Object.assign(new Error(message), { name });
 }

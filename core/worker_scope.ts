@@ -1,5 +1,5 @@
 import { LineSplitter, type LogLevel } from "./logs.ts";
-import type { CloseReason } from "./errors.ts";
+import { type CloseReason, errorMessage, errorName } from "./errors.ts";
 import type { Router } from "./router.ts";
 import type { Port } from "./transport.ts";
 
@@ -35,9 +35,12 @@ export function tameWorker(router: Router, port: Port): void {
 }
 
 function describe(error: unknown): string {
-  return error instanceof Error
-    ? `${error.name}: ${error.message}`
-    : String(error);
+  const message = errorMessage(error);
+  try {
+    return error instanceof Error ? `${errorName(error)}: ${message}` : message;
+  } catch {
+    return message;
+  }
 }
 
 /**

@@ -179,3 +179,45 @@ Deno.test("an error that cannot be read all crosses with what can; other things 
     "Cannot send $.list[0].x: reading it threw something that cannot be printed",
   );
 });
+
+Deno.test("the end of something live may have a reason that is impossible to read", async () => {
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const ends: Record<string, () => Promise<unknown>> = {
+    iterator: () =>
+      context.call(async function* () {
+        yield 1;
+        throw new Proxy(new Error("p"), {
+          getPrototypeOf() {
+            throw 2;
+          },
+        });
+      }).then((values) => Array.fromAsync(values)),
+    stream: () =>
+      context.call(() =>
+        new ReadableStream({
+          pull() {
+            throw new Proxy(new Error("p"), {
+              get() {
+                throw 2;
+              },
+            });
+          },
+        })
+      ).then((values) => Array.fromAsync(values)),
+    callback: () =>
+      context.call(() => () => {
+        throw new Proxy(new Error("p"), {
+          getPrototypeOf() {
+            throw 2;
+          },
+        });
+      }).then((callback) => callback()),
+  };
+  for (const [what, end] of Object.entries(ends)) {
+    const reason = await end().then(() => "it went well", (reason) => reason);
+    const words = reason instanceof Error ? reason.message : reason;
+    assertEquals(words, "something that cannot be printed", what);
+  }
+  assertEquals(await context.call(() => "alive"), "alive");
+});
