@@ -17,6 +17,8 @@ export function underDeadline<T, C extends CallOptions>(
   send: (call: C) => Promise<T>,
 ): Promise<T> {
   const { signal, timeout } = given;
+  // Whoever sends waits for it as well, and says what is wrong.
+  ready.catch(() => {});
   // It says itself what is no time.
   if (!signal && timeout === undefined || !((timeout ?? 0) >= 0)) {
     return send(given);
