@@ -158,7 +158,7 @@ Deno.test("a stopped hop does not hold up who opens a context behind it", async 
   const error = await assertRejects(
     () => router.local({ via: hop, connectTimeout: 300 }),
     ConnectError,
-    `Cannot connect: ${hop.path} did not answer for 300 ms`,
+    `Cannot connect: ${hop.path} has not answered for 300 ms`,
   );
   assertEquals(error.kind, "timeout");
   Deno.kill(pid, "SIGCONT");
