@@ -223,7 +223,7 @@ Deno.test("the end of a context leaves what it ran time for its own", async () =
   const context = await router.local();
   const file = await Deno.makeTempFile();
   const script =
-    'trap "echo bye >$1; exit" TERM; echo up; while :; do sleep 0.01; done';
+    'trap "sleep 0.1; echo bye >$1; exit" TERM; echo up; while :; do sleep 0.01; done';
   const args = ["-c", script, "sh", file];
   const process = await context.spawn("sh", { args });
   await process.stdout.getReader().read();
