@@ -294,7 +294,8 @@ function send(
     const handle = router.addHandler((reply) => {
       try {
         const value = reply.decode();
-        settle(message.live, reply.live, signal, cleanup);
+        cleanup?.();
+        settle(message.live, reply.live, signal, stop);
         resolve(value);
       } catch (error) {
         cleanup?.();
@@ -304,17 +305,20 @@ function send(
     }, { persist: false, respondent: context });
     message.replyTo = handle;
     if (message.size > MAX_PIECE) message.lane ??= `call ${handle}`;
+    const stop = () => {
+      const order = Message.value(handle, {
+        dstId: context.id,
+        handle: Handle.CANCEL_CALL,
+      });
+      // Not ahead of what it is to stop.
+      order.lane = message.lane;
+      router.route(order);
+    };
     if (signal || timeout !== undefined) {
       const cancel = (reason: unknown) => {
         cleanup!();
         router.deleteHandler(handle);
-        const stop = Message.value(handle, {
-          dstId: context.id,
-          handle: Handle.CANCEL_CALL,
-        });
-        // Not ahead of what it is to stop.
-        stop.lane = message.lane;
-        router.route(stop);
+        stop();
         dismissAll(message.live, reason);
         reject(reason);
       };
@@ -344,20 +348,26 @@ export function dismissAll(live: End[] | undefined, reason: unknown): void {
 /**
  * A call has returned. Callbacks and signals go with it, unless its result is
  * live itself: then they go with that. Streams go on by themselves.
+ *
+ * @param signal ends the call as long as its result lives
+ * @param stop tells the one who was called
  */
 export function settle(
   given: End[] | undefined,
   result: End[] | undefined,
   signal?: AbortSignal,
-  cleanup?: () => void,
+  stop?: () => void,
 ): void {
-  cleanup?.();
   const end = () => {
     for (const end of given ?? []) if (end.ofCall) end.release(undefined);
   };
   if (!result) return end();
   let left = result.length;
-  const abort = () => dismissAll(result, signal!.reason);
+  const abort = () => {
+    // Ahead of its parts: what it runs is to end before they break.
+    stop?.();
+    dismissAll(result, signal!.reason);
+  };
   signal?.addEventListener("abort", abort);
   for (const live of result) {
     live.whenOver(() => {

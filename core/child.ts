@@ -62,8 +62,9 @@ export function startChild(config: ChildConfig, host: ChildHost): Router {
     }
   };
   router.onOrphaned = () => {
-    router.close();
+    // Processes are ended ahead of those who read what they print.
     void end(1, config.orphanTimeout ?? 500);
+    router.close();
   };
   router.addHandler((message) => {
     // Whoever asks leaves less time below than it has itself.

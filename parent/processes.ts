@@ -11,6 +11,7 @@ import {
   type RemoteCommandOptions,
 } from "../core/mod.ts";
 import { LoggedOutput } from "./process_log.ts";
+import { outputOf } from "./process_output.ts";
 import {
   inTerminal,
   openTerminal,
@@ -90,6 +91,11 @@ class Running {
   enter(terminal: Terminal): void {
     this.terminal = terminal;
     watchdog.add(terminal.leader);
+  }
+
+  /** What it prints to one of its outputs. */
+  output(stream: ReadableStream<Uint8Array>): ReadableStream<Uint8Array> {
+    return outputOf(stream, () => this.#timer !== undefined, this.status);
   }
 
   /** Signals all of its group, as long as its leader lives. */
@@ -213,9 +219,11 @@ export async function startProcess(
     pid: child.pid,
     stdin: stdin === "piped" ? input : undefined,
     stdout: stdout === "piped"
-      ? child.terminal?.output ?? process.stdout
+      ? child.output(child.terminal?.output ?? process.stdout)
       : undefined,
-    stderr: stderr === "piped" && !pty ? process.stderr : undefined,
+    stderr: stderr === "piped" && !pty
+      ? child.output(process.stderr)
+      : undefined,
     status: statusOf(child),
   };
 }

@@ -10,9 +10,11 @@ import {
   ConnectError,
   type Context,
   DisconnectedError,
+  type RemoteProcess,
   Router,
 } from "../mod.ts";
 import { alive, goneWithin, noLeaks } from "./fixtures/leaks.ts";
+import { until } from "./fixtures/stalling.ts";
 import { lines } from "./fixtures/programs.ts";
 import { untilCancelled } from "./fixtures/working.ts";
 import { Watchdog } from "../parent/watchdog.ts";
@@ -217,20 +219,46 @@ Deno.test("what is being written to a dead context does not hold up the shutdown
   await goneWithin(holder, 1000);
 });
 
-Deno.test("the end of a context leaves what it ran time for its own", async () => {
-  await using _ = await noLeaks();
-  await using router = new Router(quiet);
-  const context = await router.local();
-  const file = await Deno.makeTempFile();
-  const script =
-    'trap "sleep 0.1; echo bye >$1; exit" TERM; echo up; while :; do sleep 0.01; done';
-  const args = ["-c", script, "sh", file];
-  const process = await context.spawn("sh", { args });
-  await process.stdout.getReader().read();
-  await context.shutdown();
-  assertEquals(await Deno.readTextFile(file), "bye\n");
-  await Deno.remove(file);
-});
+/** Says something at its end, and writes a last word into a file. */
+const lastWord =
+  'trap "sleep 0.1; echo end; echo end >&2; echo bye >$1; exit" TERM; echo up; while :; do sleep 0.01; done';
+
+type End = (
+  of: {
+    hop: Context;
+    context: Context;
+    call: AbortController;
+    process: RemoteProcess;
+  },
+) => void | PromiseLike<void>;
+
+const ends: Record<string, End> = {
+  "a context that is shut down": ({ context }) => context.shutdown(),
+  "a context whose hop is killed": async ({ hop }) =>
+    Deno.kill(await hop.call(() => Deno.pid), "SIGKILL"),
+  "a call that is cancelled": ({ call }) => call.abort(),
+  "a process that is let go of": ({ process }) =>
+    process[Symbol.asyncDispose](),
+};
+
+for (const [what, end] of Object.entries(ends)) {
+  Deno.test(`the end of ${what} leaves its process time for its own`, async () => {
+    await using _ = await noLeaks();
+    await using router = new Router(quiet);
+    const hop = await router.local();
+    const context = await router.local({ via: hop });
+    const file = await Deno.makeTempFile();
+    const call = new AbortController();
+    const process = await context.spawn("sh", {
+      args: ["-c", lastWord, "sh", file],
+      signal: call.signal,
+    });
+    await process.stdout.getReader().read();
+    await end({ hop, context, call, process });
+    await until(router.myself(), () => Deno.readTextFileSync(file) === "bye\n");
+    await Deno.remove(file);
+  });
+}
 
 Deno.test("shutdown of the router fails all calls and may be asked for twice", async () => {
   await using _ = await noLeaks();
