@@ -12,6 +12,9 @@ const FAILED = 255;
 /** Milliseconds that a context takes at most to be gone. */
 const ENDING = 5000;
 
+/** Milliseconds that a command has for its end when its client is gone. */
+const HANGUP = 250;
+
 /** `r` */
 const REFUSED = 0x72;
 
@@ -204,6 +207,8 @@ class Attached {
     // Its command goes too, with all of its group: as if a terminal was closed
     // first, then for good.
     await this.#process.kill("SIGHUP").catch(() => {});
+    // The next signal would break off what it does on this one.
+    await within(this.#process.status.catch(() => {}), HANGUP);
     throw new Error("the client is gone");
   }
 

@@ -135,6 +135,7 @@ class Running {
       this.#timer = setTimeout(() => this.#force(pid, "SIGKILL"), MERCY);
     }, MERCY);
     this.#force(this.pid, "SIGTERM");
+    watchdog.told(this.pid);
   }
 
   #force(group: number, signal: Deno.Signal): void {

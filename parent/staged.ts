@@ -23,8 +23,8 @@ export interface StagedCommand {
   env: Record<string, string>;
 }
 
-/** Milliseconds between SIGTERM and SIGKILL. */
-const MERCY = 500;
+/** What is tried before SIGKILL, and the milliseconds that each is given. */
+const MERCY = [["SIGHUP", 250], ["SIGTERM", 500]] as const;
 
 /** What a shell refuses to set, or cannot. */
 const NOT_FOR_SHELLS =
@@ -136,14 +136,20 @@ export async function unstage(folder: string, end: boolean): Promise<void> {
   await watchdog.rest();
 }
 
-/** As if a terminal was closed first, then for good. */
+/**
+ * As if a terminal was closed first, then for good. One after another: the next
+ * signal breaks off what is done on the one before.
+ */
 async function endGroup(pid: number): Promise<void> {
-  if (!signalGroup(pid, "SIGHUP") || !signalGroup(pid, "SIGTERM")) return;
-  const end = performance.now() + MERCY;
-  while (performance.now() < end) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    // Signal 0 is none: it only asks.
-    if (!signalGroup(pid, 0 as unknown as Deno.Signal)) return;
+  watchdog.told(pid);
+  for (const [signal, time] of MERCY) {
+    if (!signalGroup(pid, signal)) return;
+    const end = performance.now() + time;
+    while (performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      // Signal 0 is none: it only asks.
+      if (!signalGroup(pid, 0 as unknown as Deno.Signal)) return;
+    }
   }
   signalGroup(pid, "SIGKILL");
 }

@@ -6,21 +6,33 @@
  */
 
 /**
- * Reads `+ group` and `- group`; at the end of its input it kills what it was
- * told and not told to forget. A group may stand in a folder, which then goes
- * as well.
+ * Reads `+ group`, `- group` and, when one was told to end, `! group`. At the
+ * end of its input it tells those to end that it was told of, and were not told
+ * yet: a second signal would break off what they do on the first. Whoever is
+ * there after half a second is killed. A group may stand in a folder, which
+ * then goes as well.
  */
 const PROGRAM = `l=
 while read -r o g; do
   n=
-  for i in $l; do [ "$i" = "$g" ] || n="$n $i"; done
-  [ "$o" = + ] && n="$n $g"
+  for i in $l; do [ "\${i%:}" = "$g" ] || n="$n $i"; done
+  case $o in +) n="$n $g" ;; !) n="$n $g:" ;; esac
   l=$n
 done
+k=
 for i in $l; do
   case $i in /*) g=; rm -f "$i/run"; read -r g <"$i/pid"; rm -rf "$i"; i=$g ;; esac
-  [ "$i" ] && kill -KILL "-$i"
-done`;
+  case $i in '') continue ;; *:) ;; *) kill -TERM "-$i" ;; esac
+  k="$k \${i%:}"
+done
+for t in 0.01 0.04 0.1 0.15 0.2 -; do
+  n=
+  for i in $k; do kill -0 "-$i" && n="$n $i"; done
+  k=$n
+  [ "$k" ] || exit 0
+  [ "$t" = - ] || sleep "$t" || sleep 1
+done
+for i in $k; do kill -KILL "-$i"; done`;
 
 const utf8 = new TextEncoder();
 
@@ -68,6 +80,11 @@ export class Watchdog {
     this.sweep();
     this.#groups.add(group);
     this.#say(`+ ${group}\n`);
+  }
+
+  /** A group has been told to end. */
+  told(group: number): void {
+    if (this.#groups.has(group)) this.#say(`! ${group}\n`);
   }
 
   /** Forgets a group whose leader has ended, unless others are in it. */

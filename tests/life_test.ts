@@ -260,6 +260,26 @@ for (const [what, end] of Object.entries(ends)) {
   });
 }
 
+Deno.test("processes of a context that is killed are told to end, then killed", async () => {
+  await using _ = await noLeaks();
+  await using router = new Router(quiet);
+  const context = await router.local();
+  const file = await Deno.makeTempFile();
+  const loop = "echo up; exec >/dev/null 2>&1; while :; do sleep 0.01; done";
+  const start = async (trap: string) => {
+    const args = ["-c", `trap '${trap}' TERM; ${loop}`, "sh", file];
+    const { stdout, pid } = await context.spawn("sh", { args });
+    await stdout.getReader().read();
+    return pid;
+  };
+  await start("sleep 0.1; echo bye >$1; exit");
+  const stubborn = await start("");
+  Deno.kill(await context.call(() => Deno.pid), "SIGKILL");
+  await until(router.myself(), () => Deno.readTextFileSync(file) === "bye\n");
+  await goneWithin(stubborn, 2000);
+  await Deno.remove(file);
+});
+
 Deno.test("shutdown of the router fails all calls and may be asked for twice", async () => {
   await using _ = await noLeaks();
   const router = new Router(quiet);

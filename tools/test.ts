@@ -8,8 +8,10 @@
  *
  * @module
  */
+import { dirname } from "@std/path";
+import { userInfo } from "node:os";
 import { filesIn } from "../tests/fixtures/leaks.ts";
-import { prepare } from "./system.ts";
+import { exists, prepare } from "./system.ts";
 
 /** One test case in the report, and what became of it. */
 const CASE = /<testcase name="([^"]*)"[^>]*?(?:\/>|>([\s\S]*?)<\/testcase>)/g;
@@ -47,16 +49,59 @@ async function announce(): Promise<void> {
   }
 }
 
+/** What bash reads when its user logs in, or sends a command over ssh. */
+const PROFILE = [".bash_profile", ".bash_login", ".profile", ".bashrc"];
+
+/** Puts an empty file in the place of others, then runs a command. */
+const HIDE = `empty=$1
+shift
+while [ "$1" != -- ]; do mount --bind "$empty" "$1"; shift; done
+shift
+exec "$@"`;
+
+/**
+ * What goes ahead of a command that is to find no profile of root's own. Tests
+ * log in as root, and what others made of that - pyenv's takes a second each
+ * time, and a minute when it was ever interrupted - is not what they test.
+ */
+async function withoutProfile(empty: string): Promise<string[]> {
+  if (Deno.uid() !== 0 || Deno.build.os !== "linux") return [];
+  const found: string[] = [];
+  for (const name of PROFILE) {
+    const path = `${userInfo().homedir}/${name}`;
+    if (await exists(path)) found.push(path);
+  }
+  if (found.length === 0) return [];
+  await Deno.writeTextFile(empty, "");
+  const hide = ["unshare", "--mount", "sh", "-ec", HIDE, "sh", empty];
+  const prefix = [...hide, ...found, "--"];
+  const [command, ...args] = [...prefix, "true"];
+  const { success } = await new Deno.Command(command!, { args }).output();
+  if (success) {
+    console.log(`The tests do not see ${found.join(", ")}`);
+    return prefix;
+  }
+  console.error(
+    `\nCannot hide ${
+      found.join(", ")
+    } from the tests: what is in there counts.\n`,
+  );
+  return [];
+}
+
 /** Runs `deno test` and answers its exit code; a signal to us is one to it. */
 async function run(report: string, temporary: string): Promise<number> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "test",
-      "--allow-all",
-      "--check",
-      `--junit-path=${report}`,
-      ...Deno.args,
-    ],
+  const [command, ...args] = [
+    ...await withoutProfile(`${dirname(report)}/profile`),
+    Deno.execPath(),
+    "test",
+    "--allow-all",
+    "--check",
+    `--junit-path=${report}`,
+    ...Deno.args,
+  ];
+  const child = new Deno.Command(command!, {
+    args,
     stdin: "null",
     env: { TMPDIR: temporary },
   }).spawn();

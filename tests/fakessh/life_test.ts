@@ -46,8 +46,7 @@ for (const way of WAYS) {
       await using world = await makeWorld(way);
       const { remote, router, folder } = world;
 
-      // Here the shell is root's, whose profile may take its time, and a lock.
-      const often = way === "here" ? 15 : 50;
+      const often = 50;
       await t.step(
         `${often} one after another, then as many at once`,
         async () => {
