@@ -15,6 +15,12 @@ export interface FinderOptions {
 
 /** Finds the modules of the user's program and makes them fit to be shipped. */
 export class Finder {
+  /**
+   * The one for all routers: there is one program. Like the runtime's own cache
+   * of modules it keeps what it has read until the program ends.
+   */
+  static readonly ofProgram: Finder = new Finder();
+
   readonly #denoPath: string;
   readonly #library: string;
   readonly #graphs = new Map<string, Promise<Graph>>();

@@ -9,7 +9,7 @@ import { roomModule } from "./pack.ts";
  * becomes a path: it is only ever looked up among these.
  */
 export class Responder implements ModuleStore {
-  readonly finder: Finder = new Finder();
+  readonly finder: Finder = Finder.ofProgram;
   readonly #offered = new Map<string, Promise<void> | undefined>();
   readonly #modules = new Map<string, PackedModule>();
 
