@@ -22,7 +22,7 @@ done
 k=
 for i in $l; do
   case $i in /*) g=; rm -f "$i/run"; read -r g <"$i/pid"; rm -rf "$i"; i=$g ;; esac
-  case $i in '') continue ;; *:) ;; *) kill -TERM "-$i" ;; esac
+  case $i in '' | [01] | *[!0-9:]*) continue ;; *:) ;; *) kill -TERM "-$i" ;; esac
   k="$k \${i%:}"
 done
 for t in 0.01 0.04 0.1 0.15 0.2 -; do

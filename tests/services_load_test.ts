@@ -326,12 +326,13 @@ Deno.test("a call that is given up while its service is being made does not run"
   );
   await seen!.ping();
   await joined.shutdown();
+  // It knows then that they are gone.
+  await listener.close();
   controller.abort();
   await Promise.all([...calls, lost]);
   await context.ping();
   await context.call(there.makeSlow);
   await wanted;
   assertEquals(await service({}).ran(), ["wanted"]);
-  await listener.close();
   await Deno.remove(folder, { recursive: true });
 });

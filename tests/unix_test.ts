@@ -105,11 +105,14 @@ Deno.test("a program that has joined sees contexts come and go, and opens some t
     "cancelled",
     /cancelled: no/,
   );
+  const known = router.contexts().find(({ path }) => path === own.path);
   await joined.shutdown();
   assertEquals(await joined.left, {
     kind: "shutdown",
     message: "it left the tree",
   });
+  // Who is left learns of it when the connection has ended.
+  await known!.closed;
   await assertRejects(() => stays.call(() => 1), DisconnectedError);
   assertEquals(
     router.contexts().map(({ path }) => path),
