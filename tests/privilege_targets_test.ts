@@ -42,7 +42,7 @@ mount -t tmpfs -o size=128k none "$1"; cp -a "$t/." "$1"; rm -r "$t"
   "not there": ['rm -r "$1"', "true"],
 };
 
-for (const [where, open] of WAYS) {
+for (const [at, [where, open]] of WAYS.entries()) {
   Deno.test({
     name: `any shell, a profile that prints, any HOME, ${where}`,
     ignore,
@@ -67,6 +67,9 @@ for (const [where, open] of WAYS) {
         });
         const to = { via, username, env };
         for (const [home, [make, undo]] of Object.entries(HOMES)) {
+          // Each with each the first time. On other ways each is met once: what
+          // is between does not see them.
+          if (at > 0 && shell !== "bash" && make !== "true") continue;
           await t.step(`${shell}, HOME is ${home}`, async () => {
             await run("sh", "-ec", make, "sh", user.home);
             try {

@@ -78,9 +78,13 @@ for (const [way, open] of WAYS) {
     });
 
     await t.step("exit codes and signals are as Deno has them", async () => {
-      for (const code of Array(256).keys()) {
+      const exit = async (code: number) => {
         const { status } = await sh(context, "exit $1", String(code));
         assertEquals(await status, { success: code === 0, code, signal: null });
+      };
+      for (let first = 0; first < 256; first += 16) {
+        const codes = Array.from({ length: 16 }, (_, i) => first + i);
+        await Promise.all(codes.map(exit));
       }
       for (const signal of ["TERM", "KILL", "INT", "SEGV"]) {
         const here = await new Deno.Command("sh", {
