@@ -32,9 +32,13 @@ export const Piece = {
 /** Credit that every stream begins with, in bytes. */
 export const WINDOW: number = 128 * 1024;
 
+/** Credit of a reader that keeps up grows to this, in bytes. */
+export const AMPLE_WINDOW: number = 1024 * 1024;
+
 /**
- * Credit of a reader that keeps up grows to this, in bytes: some times what a
- * hop may read in one go before it writes any of it, which is about 2 MiB.
+ * It grows to this where the way is so long that it helps. Elsewhere more would
+ * only wait in the buffers on the way, ahead of all else, and sshd takes a
+ * second of processor time to make room for it.
  */
 export const MAX_WINDOW: number = 8 * 1024 * 1024;
 

@@ -1,6 +1,7 @@
 import { CodecError } from "./codec.ts";
 import type { End } from "./ends.ts";
 import { costOf, MAX_WINDOW, Piece } from "./flow.ts";
+import { Pace } from "./pace.ts";
 import { concat } from "./frame.ts";
 import type { Message } from "./message.ts";
 
@@ -95,6 +96,7 @@ export class Inflow {
   #allowed: number;
   #taken = 0;
   #grown = 0;
+  readonly #pace = new Pace();
   #end: { error?: unknown } | undefined;
   #waiter: PromiseWithResolvers<Step> | undefined;
   readonly #account: Account;
@@ -199,8 +201,9 @@ export class Inflow {
     this.#taken = 0;
     // The reader has taken all that there was: the way is longer than the
     // window. Twice as much may be under way from now on.
+    const faster = this.#pace.wantsMore(this.#window, credit);
     if (
-      this.#queue.length === 0 && this.#window < MAX_WINDOW &&
+      faster && this.#queue.length === 0 && this.#window < MAX_WINDOW &&
       this.#host.grow(this.#window)
     ) {
       credit += this.#window;

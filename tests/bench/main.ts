@@ -36,6 +36,11 @@ const FIGURES: Record<Figure, [what: string, unit: string, more: boolean]> = {
   stream: ["256 MiB one way (floor: a pipe)", "MiB/s", true],
   stream_hops: ["256 MiB one way through three hops", "MiB/s", true],
   stream_ssh: ["256 MiB one way over ssh (floor: `ssh cat`)", "MiB/s", true],
+  stream_ssh_deno: [
+    "256 MiB one way over ssh (floor: a bare Deno at both ends)",
+    "MiB/s",
+    true,
+  ],
   idle_p50: ["three hops, idle: no-op call, p50", "us", false],
   loaded_p50: ["three hops, 50 MB/s: no-op call, p50", "us", false],
   loaded_p99: ["three hops, 50 MB/s: no-op call, p99", "us", false],
@@ -138,6 +143,7 @@ const GOALS: [goal: string, figure: Figure, name: string, limit: number][] = [
   ["a stream at least 0.8 of a bare pipe", "stream", "floor", 1 / 0.8],
   ["a stream above python3-execnet", "stream", "python3-execnet", 1],
   ["over ssh at least 0.9 of `ssh cat`", "stream_ssh", "floor", 1 / 0.9],
+  ["over ssh as fast as a bare Deno", "stream_ssh_deno", "floor", 1],
   ["5,000 files at least as fast as tar | ssh tar", "tree", "floor", 1],
 ];
 console.log("");

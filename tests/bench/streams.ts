@@ -4,6 +4,7 @@
  * @module
  */
 import { type Context, Router } from "../../mod.ts";
+import { quoteAll } from "../../parent/mod.ts";
 import { bulk, drain } from "../fixtures/bulk.ts";
 import { type Sshd, startSshd } from "../fixtures/sshd.ts";
 import { noop } from "./tasks.ts";
@@ -13,6 +14,7 @@ export type StreamFigure =
   | "stream"
   | "stream_hops"
   | "stream_ssh"
+  | "stream_ssh_deno"
   | "idle_p50"
   | "loaded_p50"
   | "loaded_p99";
@@ -62,7 +64,7 @@ export async function ourStreams(
   figure: StreamFigure,
 ): Promise<number | undefined> {
   await using router = new Router({ onLog() {} });
-  if (figure === "stream_ssh") {
+  if (figure.startsWith("stream_ssh")) {
     if (Deno.uid() !== 0) return undefined;
     const { sshArgs } = sshd ??= await startSshd();
     const context = await router.ssh({ hostname: "loopback", sshArgs });
@@ -109,28 +111,29 @@ async function feed(command: string, args: string[]): Promise<number> {
   return result;
 }
 
+/** A Deno that only reads what it is fed. */
+const READER = [
+  Deno.execPath(),
+  "run",
+  "-q",
+  "--no-config",
+  "--no-lock",
+  `data:application/javascript,${
+    encodeURIComponent(
+      "console.log(); let n = 0; for await (const c of Deno.stdin.readable) n += c.length; console.log(n)",
+    )
+  }`,
+];
+
 /** The least that it takes: a bare pipe, or ssh itself. */
 export async function floorOfStreams(
   figure: StreamFigure,
 ): Promise<number | undefined> {
-  if (figure === "stream") {
-    const script =
-      "console.log(); let n = 0; for await (const c of Deno.stdin.readable) n += c.length; console.log(n)";
-    return await feed(Deno.execPath(), [
-      "run",
-      "-q",
-      "--no-config",
-      "--no-lock",
-      `data:application/javascript,${encodeURIComponent(script)}`,
-    ]);
-  }
-  if (figure === "stream_ssh" && Deno.uid() === 0) {
-    const { sshArgs } = sshd ??= await startSshd();
-    return await feed("ssh", [
-      ...sshArgs,
-      "loopback",
-      "echo; cat >/dev/null; echo",
-    ]);
-  }
-  return undefined;
+  if (figure === "stream") return await feed(READER[0]!, READER.slice(1));
+  if (!figure.startsWith("stream_ssh") || Deno.uid() !== 0) return undefined;
+  const { sshArgs } = sshd ??= await startSshd();
+  const command = figure === "stream_ssh"
+    ? "echo; cat >/dev/null; echo"
+    : quoteAll(READER);
+  return await feed("ssh", [...sshArgs, "loopback", command]);
 }

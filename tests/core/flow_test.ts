@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import fc from "fast-check";
 import {
+  AMPLE_WINDOW,
   Budget,
   CodecError,
   costOf,
@@ -132,15 +133,19 @@ Deno.test("a value behind bytes that were held back waits for its own credit", a
 
 Deno.test("the window grows for a reader that keeps up, as far as there is room", async () => {
   for (
-    const [room, expected] of [[Infinity, MAX_WINDOW], [WINDOW, 2 * WINDOW]]
+    const [room, least, most] of [
+      // How far beyond depends on how fast that is: see pace_test.ts.
+      [Infinity, AMPLE_WINDOW, MAX_WINDOW],
+      [WINDOW, 2 * WINDOW, 2 * WINDOW],
+    ] as const
   ) {
-    const { out, inflow, deliver, held } = flow({ room: room! });
+    const { out, inflow, deliver, held } = flow({ room });
     for (let i = 0; i < 2000; i++) {
       await out.write(new Uint8Array(MAX_PIECE));
       deliver();
       await inflow.next();
     }
-    assertEquals(inflow.window, expected);
+    assert(inflow.window >= least && inflow.window <= most);
     inflow.close();
     assertEquals(held(), 0);
   }
