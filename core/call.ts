@@ -305,20 +305,20 @@ function send(
     }, { persist: false, respondent: context });
     message.replyTo = handle;
     if (message.size > MAX_PIECE) message.lane ??= `call ${handle}`;
-    const stop = () => {
+    const stop = (lane?: string) => {
       const order = Message.value(handle, {
         dstId: context.id,
         handle: Handle.CANCEL_CALL,
       });
-      // Not ahead of what it is to stop.
-      order.lane = message.lane;
+      if (lane !== undefined) order.lane = lane;
       router.route(order);
     };
     if (signal || timeout !== undefined) {
       const cancel = (reason: unknown) => {
         cleanup!();
         router.deleteHandler(handle);
-        stop();
+        // Not ahead of what it is to stop.
+        stop(message.lane);
         dismissAll(message.live, reason);
         reject(reason);
       };

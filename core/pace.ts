@@ -17,15 +17,13 @@ const GAIN = 1.25;
  * what is under way beyond what it can hold waits on it, and makes it slower.
  */
 export class Pace {
-  /** Of the window before, and of this one; in bytes a millisecond. */
+  /** Bytes a millisecond: with the window before, and measured last. */
   #before = 0;
+  #last = 0;
   #window = 0;
   #portions = 0;
   #bytes = 0;
   #since = 0;
-  /** What was found of this one. */
-  #known = false;
-  #faster = false;
   readonly #now: () => number;
 
   /** @param now milliseconds of a clock */
@@ -43,20 +41,21 @@ export class Pace {
     if (window < AMPLE_WINDOW / 2) return true;
     if (window !== this.#window) {
       this.#window = window;
+      this.#before = this.#last;
       this.#portions = this.#bytes = 0;
-      this.#faster = this.#known = false;
     }
-    if (this.#known) return this.#faster;
     const at = ++this.#portions - SETTLING;
     if (at === 0) this.#since = this.#now();
     if (at <= 0) return false;
     this.#bytes += bytes;
-    const time = this.#now() - this.#since;
+    const now = this.#now();
+    const time = now - this.#since;
     if (at < MEASURED && (at < 2 || time < ENOUGH)) return false;
-    const pace = this.#bytes / time;
-    this.#known = true;
-    this.#faster = window < AMPLE_WINDOW || pace >= this.#before * GAIN;
-    this.#before = pace;
-    return this.#faster;
+    this.#last = this.#bytes / time;
+    // And again: it may be the writer that is slow, and not for ever.
+    this.#portions = SETTLING;
+    this.#since = now;
+    this.#bytes = 0;
+    return window < AMPLE_WINDOW || this.#last >= this.#before * GAIN;
   }
 }

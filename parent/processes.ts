@@ -91,6 +91,8 @@ class Running {
   enter(terminal: Terminal): void {
     this.terminal = terminal;
     watchdog.add(terminal.leader);
+    // script(1) hands on what it is told, and ends by itself.
+    watchdog.told(this.process.pid);
   }
 
   /** What it prints to one of its outputs. */

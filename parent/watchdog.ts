@@ -22,7 +22,7 @@ done
 k=
 for i in $l; do
   case $i in /*) g=; rm -f "$i/run"; read -r g <"$i/pid"; rm -rf "$i"; i=$g ;; esac
-  case $i in '' | [01] | *[!0-9:]*) continue ;; *:) ;; *) kill -TERM "-$i" ;; esac
+  case $i in '' | 0* | 1 | 1: | *[!0-9:]*) continue ;; *:) ;; *) kill -TERM "-$i" ;; esac
   k="$k \${i%:}"
 done
 for t in 0.01 0.04 0.1 0.15 0.2 -; do
@@ -30,7 +30,7 @@ for t in 0.01 0.04 0.1 0.15 0.2 -; do
   for i in $k; do kill -0 "-$i" && n="$n $i"; done
   k=$n
   [ "$k" ] || exit 0
-  [ "$t" = - ] || sleep "$t" || sleep 1
+  [ "$t" = - ] || sleep "$t" || { sleep 1; break; }
 done
 for i in $k; do kill -KILL "-$i"; done`;
 

@@ -76,7 +76,8 @@ async function withoutProfile(empty: string): Promise<string[]> {
   const hide = ["unshare", "--mount", "sh", "-ec", HIDE, "sh", empty];
   const prefix = [...hide, ...found, "--"];
   const [command, ...args] = [...prefix, "true"];
-  const { success } = await new Deno.Command(command!, { args }).output();
+  const { success } = await new Deno.Command(command!, { args }).output()
+    .catch(() => ({ success: false }));
   if (success) {
     console.log(`The tests do not see ${found.join(", ")}`);
     return prefix;
