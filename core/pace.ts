@@ -17,13 +17,19 @@ const GAIN = 1.25;
  * what is under way beyond what it can hold waits on it, and makes it slower.
  */
 export class Pace {
-  /** Bytes a millisecond: with the window before, and measured last. */
+  /** Bytes a millisecond with the last window that was measured. */
   #before = 0;
-  #last = 0;
   #window = 0;
   #portions = 0;
   #bytes = 0;
   #since = 0;
+  /**
+   * What was found of this window. Once: later it would be whatever else the
+   * machine does that made a flow faster. So one whose writer was slow in its
+   * first megabytes stays with the window that it has.
+   */
+  #known = false;
+  #faster = false;
   readonly #now: () => number;
 
   /** @param now milliseconds of a clock */
@@ -41,21 +47,20 @@ export class Pace {
     if (window < AMPLE_WINDOW / 2) return true;
     if (window !== this.#window) {
       this.#window = window;
-      this.#before = this.#last;
       this.#portions = this.#bytes = 0;
+      this.#faster = this.#known = false;
     }
+    if (this.#known) return this.#faster;
     const at = ++this.#portions - SETTLING;
     if (at === 0) this.#since = this.#now();
     if (at <= 0) return false;
     this.#bytes += bytes;
-    const now = this.#now();
-    const time = now - this.#since;
+    const time = this.#now() - this.#since;
     if (at < MEASURED && (at < 2 || time < ENOUGH)) return false;
-    this.#last = this.#bytes / time;
-    // And again: it may be the writer that is slow, and not for ever.
-    this.#portions = SETTLING;
-    this.#since = now;
-    this.#bytes = 0;
-    return window < AMPLE_WINDOW || this.#last >= this.#before * GAIN;
+    const pace = this.#bytes / time;
+    this.#known = true;
+    this.#faster = window < AMPLE_WINDOW || pace >= this.#before * GAIN;
+    this.#before = pace;
+    return this.#faster;
   }
 }

@@ -83,7 +83,7 @@ export interface FirstStageOptions {
 
 /** Flags of every context: it reads and writes nothing of its own accord. */
 const FLAGS =
-  "-q --no-config --no-lock --no-prompt --no-remote --no-npm --unstable-worker-options";
+  "-q --no-config --no-lock --no-prompt --no-remote --no-npm --unstable-worker-options --v8-flags=--max-semi-space-size=4";
 
 /** What `deno -V` says of one that is too old for the first stage, and of others. */
 const TOO_OLD = '"deno 2."[0-8].*);;"deno "[2-9]';

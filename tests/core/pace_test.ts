@@ -10,13 +10,13 @@ import { Pace } from "../../core/pace.ts";
  */
 function windowAfter(
   total: number,
-  pace: (window: number, left: number) => number,
+  pace: (window: number) => number,
 ): number {
   let time = 0;
   let window = WINDOW;
   const flow = new Pace(() => time);
   for (let left = total; left > 0; left -= window / 2) {
-    time += window / 2 / pace(window, left);
+    time += window / 2 / pace(window);
     if (flow.wantsMore(window, window / 2) && window < MAX_WINDOW) window *= 2;
   }
   return window;
@@ -37,12 +37,6 @@ Deno.test("on a long way it grows as long as that makes it faster", () => {
   assertEquals(windowAfter(100 * MIB, long), MAX_WINDOW);
   const both = (window: number) => Math.min(window / roundTrip, 50_000);
   assertEquals(windowAfter(100 * MIB, both), 4 * MIB);
-});
-
-Deno.test("it grows when a writer that was slow is not any more", () => {
-  const late = (window: number, left: number) =>
-    left > 50 * MIB ? 100 : window / 50;
-  assertEquals(windowAfter(100 * MIB, late), MAX_WINDOW);
 });
 
 Deno.test("it begins to grow at once, and is measured within some windows", () => {
