@@ -295,7 +295,12 @@ function send(
       try {
         const value = reply.decode();
         cleanup?.();
-        settle(message.live, reply.live, signal, stop);
+        settle(
+          message.live,
+          reply.live,
+          signal,
+          signal && (() => stop(context, handle)),
+        );
         resolve(value);
       } catch (error) {
         cleanup?.();
@@ -305,20 +310,12 @@ function send(
     }, { persist: false, respondent: context });
     message.replyTo = handle;
     if (message.size > MAX_PIECE) message.lane ??= `call ${handle}`;
-    const stop = (lane?: string) => {
-      const order = Message.value(handle, {
-        dstId: context.id,
-        handle: Handle.CANCEL_CALL,
-      });
-      if (lane !== undefined) order.lane = lane;
-      router.route(order);
-    };
     if (signal || timeout !== undefined) {
       const cancel = (reason: unknown) => {
         cleanup!();
         router.deleteHandler(handle);
         // Not ahead of what it is to stop.
-        stop(message.lane);
+        stop(context, handle, message.lane);
         dismissAll(message.live, reason);
         reject(reason);
       };
@@ -338,6 +335,16 @@ function send(
     }
     router.route(message);
   });
+}
+
+/** Cancels a call at its other end: the one whose answer goes to that handle. */
+function stop(context: Context, call: number, lane?: string): void {
+  const order = Message.value(call, {
+    dstId: context.id,
+    handle: Handle.CANCEL_CALL,
+  });
+  if (lane !== undefined) order.lane = lane;
+  context.router.route(order);
 }
 
 /** A call is over: what was live in its arguments is as well. */

@@ -1,9 +1,9 @@
 import { CodecError } from "./codec.ts";
 import type { End } from "./ends.ts";
 import { costOf, MAX_WINDOW, Piece } from "./flow.ts";
-import { Pace } from "./pace.ts";
 import { concat } from "./frame.ts";
 import type { Message } from "./message.ts";
+import { Pace } from "./pace.ts";
 
 /** One step of a flow as its reader sees it. */
 export type Step = { done: false; value: unknown } | {
@@ -199,9 +199,9 @@ export class Inflow {
     if (this.#end || this.#taken < this.#window / 2) return;
     let credit = this.#taken;
     this.#taken = 0;
+    const faster = this.#pace.wantsMore(this.#window, credit);
     // The reader has taken all that there was: the way is longer than the
     // window. Twice as much may be under way from now on.
-    const faster = this.#pace.wantsMore(this.#window, credit);
     if (
       faster && this.#queue.length === 0 && this.#window < MAX_WINDOW &&
       this.#host.grow(this.#window)

@@ -28,8 +28,7 @@ export class Pace {
    * machine does that made a flow faster. So one whose writer was slow in its
    * first megabytes stays with the window that it has.
    */
-  #known = false;
-  #faster = false;
+  #faster: boolean | undefined;
   readonly #now: () => number;
 
   /** @param now milliseconds of a clock */
@@ -48,9 +47,9 @@ export class Pace {
     if (window !== this.#window) {
       this.#window = window;
       this.#portions = this.#bytes = 0;
-      this.#faster = this.#known = false;
+      this.#faster = undefined;
     }
-    if (this.#known) return this.#faster;
+    if (this.#faster !== undefined) return this.#faster;
     const at = ++this.#portions - SETTLING;
     if (at === 0) this.#since = this.#now();
     if (at <= 0) return false;
@@ -58,7 +57,6 @@ export class Pace {
     const time = this.#now() - this.#since;
     if (at < MEASURED && (at < 2 || time < ENOUGH)) return false;
     const pace = this.#bytes / time;
-    this.#known = true;
     this.#faster = window < AMPLE_WINDOW || pace >= this.#before * GAIN;
     this.#before = pace;
     return this.#faster;

@@ -81,7 +81,11 @@ export interface FirstStageOptions {
   env?: Record<string, string>;
 }
 
-/** Flags of every context: it reads and writes nothing of its own accord. */
+/**
+ * Flags of every context: it reads and writes nothing of its own accord. In a
+ * nursery of the usual 16 MiB garbage is so rarely looked for that a busy reader
+ * of a stream keeps a hundred megabytes of pieces that are done with.
+ */
 const FLAGS =
   "-q --no-config --no-lock --no-prompt --no-remote --no-npm --unstable-worker-options --v8-flags=--max-semi-space-size=4";
 

@@ -46,23 +46,19 @@ for (const way of WAYS) {
       await using world = await makeWorld(way);
       const { remote, router, folder } = world;
 
-      const often = 50;
-      await t.step(
-        `${often} one after another, then as many at once`,
-        async () => {
-          const { code, stdout, stderr } = await world.fake(sh(`
-        for i in $(seq ${often}); do ssh any "echo $i; exit $i"; echo "= $?"; done
-        for i in $(seq ${often}); do ssh any "echo $i" >${folder}/out.$i & done; wait
-        cat $(seq -f ${folder}/out.%g ${often})`));
-          const numbers = Array.from({ length: often }, (_, i) => i + 1);
-          assertEquals([code, stderr], [0, ""]);
-          assertEquals(
-            stdout,
-            numbers.map((i) => `${i}\n= ${i}\n`).join("") +
-              numbers.map((i) => `${i}\n`).join(""),
-          );
-        },
-      );
+      await t.step("fifty one after another, then fifty at once", async () => {
+        const { code, stdout, stderr } = await world.fake(sh(`
+        for i in $(seq 50); do ssh any "echo $i; exit $i"; echo "= $?"; done
+        for i in $(seq 50); do ssh any "echo $i" >${folder}/out.$i & done; wait
+        cat $(seq -f ${folder}/out.%g 50)`));
+        const numbers = Array.from({ length: 50 }, (_, i) => i + 1);
+        assertEquals([code, stderr], [0, ""]);
+        assertEquals(
+          stdout,
+          numbers.map((i) => `${i}\n= ${i}\n`).join("") +
+            numbers.map((i) => `${i}\n`).join(""),
+        );
+      });
 
       await t.step("two runs at once, into two contexts", async () => {
         const other = await router.local();
