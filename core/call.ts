@@ -293,7 +293,7 @@ function send(
     let cleanup: (() => void) | undefined;
     const handle = router.addHandler((reply) => {
       try {
-        const value = reply.decode();
+        const value = reply.take();
         cleanup?.();
         settle(
           message.live,

@@ -28,7 +28,7 @@ export class CallbackOwner extends End {
   async #call(message: Message): Promise<void> {
     const { router } = this.ends;
     try {
-      const args = message.decode() as unknown[];
+      const args = message.take() as unknown[];
       const run = () => Reflect.apply(this.#fn, undefined, args);
       const value = await (this.#scope ? scopes.run(this.#scope, run) : run());
       message.reply(value);
@@ -79,7 +79,7 @@ export function callbackPeer(
       const message = Message.value(args, to);
       message.replyTo = router.addHandler((reply) => {
         try {
-          const value = reply.decode();
+          const value = reply.take();
           settle(message.live, reply.live);
           resolve(value);
         } catch (error) {

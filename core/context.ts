@@ -270,7 +270,7 @@ export class Context implements AsyncDisposable {
       message.dstId = this.id;
       message.replyTo = router.addHandler((reply) => {
         try {
-          resolve(reply.decode());
+          resolve(reply.take());
         } catch (error) {
           reject(error);
         }

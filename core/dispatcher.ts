@@ -59,7 +59,7 @@ export class Dispatcher {
     let payload: CallPayload;
     let called: Called;
     try {
-      payload = message.decode() as CallPayload;
+      payload = message.take() as CallPayload;
       called = this.#calledBy(message.srcId, payload);
     } catch (error) {
       return this.#router.runner.fail(message, error);

@@ -72,11 +72,6 @@ export abstract class End {
     return this.#over;
   }
 
-  /** Whether the other end is in another context. */
-  protected get apart(): boolean {
-    return this.context.id !== this.ends.router.id;
-  }
-
   /** Calls when it is done with. */
   whenOver(watcher: () => void): void {
     if (this.#over) watcher();

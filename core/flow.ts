@@ -11,7 +11,8 @@
  */
 import { errorMessage, errorName } from "./errors.ts";
 import { HEADER_SIZE, MAX_PIECE } from "./frame.ts";
-import type { MessageFields } from "./message.ts";
+import { frames } from "./frame_pool.ts";
+import type { Message, MessageFields } from "./message.ts";
 
 /** What a piece of a flow is. */
 export const Piece = {
@@ -56,11 +57,44 @@ export function costOf(size: number): number {
   return size < MIN_COST ? MIN_COST : size;
 }
 
-/** Makes a frame for a piece: header, what it is, room for `size` bytes. */
-export function pieceFrame(kind: number, size: number): Uint8Array {
-  const frame = new Uint8Array(HEADER_SIZE + 1 + size);
+/**
+ * Makes a frame for a piece: header, what it is, room for `size` bytes. The
+ * largest are used again: a new one costs more than what goes into it, and what
+ * was in it before is there until that is overwritten.
+ */
+export function pieceFrame(
+  kind: number,
+  size: number,
+): Uint8Array<ArrayBuffer> {
+  const frame = (size === MAX_PIECE ? frames.take() : undefined) ??
+    new Uint8Array(HEADER_SIZE + 1 + size);
   frame[HEADER_SIZE] = kind;
   return frame;
+}
+
+/** Bytes ahead of the first data of a large message: handle, reply handle, magic, length. */
+export const MESSAGE_HEAD = 14;
+
+/** What a piece carries. */
+export function bodyOf(data: Uint8Array): Uint8Array {
+  return data.subarray(data[0] === Piece.MESSAGE ? 1 + MESSAGE_HEAD : 1);
+}
+
+/** Joins what pieces carry, `size` bytes, behind free ones. They are spent by it. */
+export function join(
+  pieces: readonly Message[],
+  size: number,
+  headroom = 0,
+): Uint8Array {
+  const all = new Uint8Array(headroom + size);
+  let at = headroom;
+  for (const piece of pieces) {
+    const body = bodyOf(piece.data);
+    all.set(body, at);
+    at += body.length;
+    piece.spend();
+  }
+  return all;
 }
 
 /** Sends a message to the other end. */

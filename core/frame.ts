@@ -183,7 +183,8 @@ export class FrameReader {
 
   #copy(chunk: Uint8Array, at: number, end: number): Uint8Array {
     const spare = end - at === LARGE_FRAME ? frames.take() : undefined;
-    if (!spare) return chunk.slice(at, end);
+    // A copy that is made so is not filled with zeros first, as that of `slice` is.
+    if (!spare) return new Uint8Array(chunk.subarray(at, end));
     spare.set(chunk.subarray(at, end));
     return spare;
   }

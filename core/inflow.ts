@@ -1,7 +1,7 @@
 import { CodecError } from "./codec.ts";
 import type { End } from "./ends.ts";
-import { costOf, MAX_WINDOW, Piece } from "./flow.ts";
-import { concat } from "./frame.ts";
+import { costOf, join, MAX_WINDOW, Piece } from "./flow.ts";
+import { frames } from "./frame_pool.ts";
 import type { Message } from "./message.ts";
 import { Pace } from "./pace.ts";
 
@@ -89,7 +89,7 @@ const dropped = new FinalizationRegistry<Account>((account) =>
 export class Inflow {
   readonly #host: InflowHost;
   #queue: { value: unknown; cost: number; live: End[] | undefined }[] = [];
-  #parts: Uint8Array[] = [];
+  #parts: Message[] = [];
   #partial = 0;
   #partialCost = 0;
   #window: number;
@@ -164,17 +164,21 @@ export class Inflow {
         }
         this.#account.take(cost);
         this.#partialCost += cost;
-        this.#parts.push(body);
+        this.#parts.push(message);
         // Nobody can take it before the rest is here.
         return this.#done(cost);
       case Piece.VALUE: {
-        const whole = this.#parts.length === 0
-          ? body
-          : concat([...this.#parts, body], this.#partial + body.length);
-        this.#account.take(-this.#partialCost);
-        this.#parts = [];
-        this.#partial = this.#partialCost = 0;
+        let whole = body;
+        if (this.#parts.length > 0) {
+          this.#parts.push(message);
+          whole = join(this.#parts, this.#partial + body.length);
+          this.#account.take(-this.#partialCost);
+          this.#parts = [];
+          this.#partial = this.#partialCost = 0;
+        }
         const [value, live] = this.#host.decode(whole);
+        if (whole === body) message.spend();
+        else frames.give(whole);
         return this.#give(value, cost, live);
       }
     }

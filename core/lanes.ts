@@ -1,7 +1,16 @@
 import { CLOSED, End, type Ends } from "./ends.ts";
 import { ChannelError, Dead } from "./errors.ts";
-import { costOf, MIN_COST, Piece, pieceFrame, WINDOW } from "./flow.ts";
-import { concat, HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
+import {
+  bodyOf,
+  costOf,
+  join,
+  MESSAGE_HEAD as HEAD,
+  MIN_COST,
+  Piece,
+  pieceFrame,
+  WINDOW,
+} from "./flow.ts";
+import { HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
 import type { Link } from "./link.ts";
 import { Message } from "./message.ts";
 import type { Router } from "./router.ts";
@@ -14,9 +23,6 @@ const MAX_UNWRITTEN = 256 * 1024;
 
 /** Bytes of messages that are not let in yet, from one neighbour. */
 const MAX_UNASKED = 64 * 1024 * 1024;
-
-/** Bytes ahead of the first data: handle, reply handle, magic, length. */
-const HEAD = 14;
 
 /**
  * Sends large messages in pieces, so that others overtake them, and puts those
@@ -178,6 +184,8 @@ class Lane extends End {
       this.#at = 0;
       this.#sent++;
       this.#leaving.push(message);
+      // Whoever waits for the answer holds on to it.
+      message.spend();
     }
     this.post({ magic: Magic.FLOW, written }, frame);
   }
@@ -234,7 +242,7 @@ class Arrival extends End {
   #have = 0;
   /** What it takes of what may be unasked. */
   #unasked = 0;
-  #parts: Uint8Array[] = [];
+  #parts: Message[] = [];
 
   constructor(
     router: Router,
@@ -255,12 +263,10 @@ class Arrival extends End {
     if (magic !== Magic.FLOW) {
       return this.#corrupt(message, "what is no piece of it");
     }
-    let body: Uint8Array;
+    const body = bodyOf(data);
     if (data[0] === Piece.MESSAGE && !this.#head && data.length > HEAD) {
-      body = data.subarray(1 + HEAD);
       this.#begin(message);
     } else if (data[0] === Piece.MORE && this.#head) {
-      body = data.subarray(1);
       if (message.authId !== this.#head.authId) {
         return this.#corrupt(message, "a piece with another authority");
       }
@@ -283,7 +289,7 @@ class Arrival extends End {
         this.#arrivals.unasked > MAX_UNASKED
       ) return this.#corrupt(message, "more than it may unasked");
     }
-    if (!this.#refused) this.#parts.push(body);
+    if (!this.#refused) this.#parts.push(message);
     if (this.#have === this.#total) this.#complete();
   }
 
@@ -354,10 +360,7 @@ class Arrival extends End {
     this.#leave();
     this.finish();
     if (refused) return;
-    const frame = concat(
-      [new Uint8Array(HEADER_SIZE), ...parts],
-      HEADER_SIZE + total,
-    );
+    const frame = join(parts, total, HEADER_SIZE);
     const { magic, dstId, srcId, authId, handle, replyTo } = head;
     const fields = { magic, dstId, srcId, authId, handle, replyTo };
     this.#router.deliver(new Message(fields, frame), this.#link);

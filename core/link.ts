@@ -218,11 +218,7 @@ export class Link {
     if (from) {
       const cost = frame.length + FRAME_COST;
       from.#transit += cost;
-      written = () => {
-        from.#passed(cost);
-        // Of a link that is lost, it may be written just now.
-        if (!this.#closed) frames.give(frame);
-      };
+      written = () => from.#passed(cost);
     }
     const { endOfId } = message;
     const flow = message.magic === Magic.FLOW
@@ -246,6 +242,11 @@ export class Link {
       // What was cleared meanwhile is done with already.
       if (this.#closed) break;
       this.#batches++;
+      // The transport has copied them, and nobody else holds a piece. Of a link
+      // that is lost, they may be written just now.
+      if (batch.pieces) {
+        for (const frame of batch.frames) frames.give(frame);
+      }
       this.#outbox.done(batch);
     }
     this.#writing = false;

@@ -8,6 +8,7 @@ import {
   readHeader,
   writeHeader,
 } from "./frame.ts";
+import { frames } from "./frame_pool.ts";
 import type { Router } from "./router.ts";
 
 const utf8 = new TextEncoder();
@@ -61,6 +62,8 @@ export class Message {
   /** Header and data in one buffer, so that forwarding copies nothing. */
   #frame: Uint8Array | undefined;
   #data: Uint8Array | undefined;
+  /** Bytes of the data that is done with. */
+  #spent: number | undefined;
 
   /** Makes a message of its fields. */
   constructor(fields: MessageFields = {}, frame?: Uint8Array) {
@@ -134,18 +137,28 @@ export class Message {
     return this.replyTo === IS_DEAD;
   }
 
-  /** The data after the header. */
+  /**
+   * The data after the header.
+   *
+   * @throws {TypeError} when it is done with, as that of a large message is
+   * that was sent
+   */
   get data(): Uint8Array {
+    if (this.#spent !== undefined) {
+      throw new TypeError(
+        "Cannot read the data of a message that was sent or taken: make another",
+      );
+    }
     return this.#data ??= this.#frame
       ? this.#frame.subarray(HEADER_SIZE)
       : new Uint8Array(0);
   }
 
-  /** Bytes of data. */
+  /** Bytes of data, which may be done with. */
   get size(): number {
     return this.#frame
       ? this.#frame.length - HEADER_SIZE
-      : this.#data?.length ?? 0;
+      : this.#data?.length ?? this.#spent ?? 0;
   }
 
   /** The data as text: the reason of a dead message. */
@@ -176,6 +189,25 @@ export class Message {
     if (!this.#decoded) this.#value = undefined;
     if (this.magic === Magic.ERROR) throw value;
     return value;
+  }
+
+  /** The same for the last time: nobody looks at its data any more. */
+  take(): unknown {
+    try {
+      return this.decode();
+    } finally {
+      // Values are copies of what they were made from, bytes are that itself.
+      if (this.magic !== Magic.BYTES) this.spend();
+    }
+  }
+
+  /** Its data is done with: the memory is used again. */
+  spend(): void {
+    const frame = this.#frame;
+    if (!frame) return;
+    this.#spent = this.size;
+    this.#frame = this.#data = undefined;
+    frames.give(frame);
   }
 
   /** Reads a value that holds live things now: they are being sent to already. */
@@ -217,9 +249,9 @@ export class Message {
   pack(): Uint8Array {
     let frame = this.#frame;
     if (!frame) {
-      const data = this.#data;
-      frame = new Uint8Array(HEADER_SIZE + (data?.length ?? 0));
-      if (data) frame.set(data, HEADER_SIZE);
+      const { data } = this;
+      frame = new Uint8Array(HEADER_SIZE + data.length);
+      frame.set(data, HEADER_SIZE);
       this.#frame = frame;
       this.#data = undefined;
     }

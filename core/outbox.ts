@@ -7,6 +7,8 @@ export interface Batch {
   bytes: Uint8Array;
   /** What it is made of. */
   frames: Uint8Array[];
+  /** Whether those are pieces of flows. */
+  pieces: boolean;
 }
 
 /**
@@ -63,9 +65,9 @@ export class Outbox {
     if (!prompt && this.#flows.size === 0) return undefined;
     let frames: Uint8Array[] = [];
     if (!prompt || !this.#turn) frames = this.#takePieces();
-    this.#turn = frames.length > 0;
-    if (!this.#turn) frames = this.#takePrompt();
-    return { bytes: join(frames), frames };
+    const pieces = this.#turn = frames.length > 0;
+    if (!pieces) frames = this.#takePrompt();
+    return { bytes: join(frames), frames, pieces };
   }
 
   /** A batch has been written. */

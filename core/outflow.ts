@@ -14,14 +14,6 @@ import { HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
 /** Bytes of a flow that wait to be written at a time. */
 const MAX_UNWRITTEN = 1024 * 1024;
 
-/**
- * Frames that a flow keeps, to fill them again: a transport has copied what it
- * says is written, and a new frame costs more than what goes into it. They are
- * its own: those of all links are given back by links, which know whether one
- * that is lost is still being written.
- */
-const SPARE = 16;
-
 /** The sending end of a flow. */
 export class Outflow {
   readonly #post: Post;
@@ -33,24 +25,13 @@ export class Outflow {
   /** A piece that has room for more bytes, and where they go. */
   #held: Uint8Array | undefined;
   #end = 0;
-  readonly #reuse: boolean;
-  readonly #spare: Uint8Array[] = [];
   #wake: PromiseWithResolvers<void> | undefined;
 
-  /**
-   * @param credit what it may send before it is told more
-   * @param reuse whether nobody holds a frame that was written
-   */
-  constructor(
-    post: Post,
-    encode: EncodeValue,
-    credit: number,
-    reuse: boolean,
-  ) {
+  /** @param credit what it may send before it is told more */
+  constructor(post: Post, encode: EncodeValue, credit: number) {
     this.#post = post;
     this.#encode = encode;
     this.#credit = credit;
-    this.#reuse = reuse;
   }
 
   /** Whether the other end has had enough. */
@@ -95,14 +76,12 @@ export class Outflow {
     if (this.#stopped) throw this.#stopped.reason;
   }
 
-  /** @param reusable the frame that may be used again when it is written */
-  #piece(frame: Uint8Array, reusable?: Uint8Array): void {
+  #piece(frame: Uint8Array): void {
     const { length } = frame;
     this.#credit -= costOf(length - HEADER_SIZE - 1);
     this.#unwritten += length;
     const written = () => {
       this.#unwritten -= length;
-      if (reusable && this.#spare.length < SPARE) this.#spare.push(reusable);
       if (this.#stopped) return;
       // The link has taken all that was sent: it gets what was held back.
       if (this.#unwritten === 0) this.#flush();
@@ -116,10 +95,8 @@ export class Outflow {
     const frame = this.#held;
     if (!frame) return;
     this.#held = undefined;
-    this.#piece(
-      frame.subarray(0, this.#end),
-      this.#reuse ? frame : undefined,
-    );
+    const whole = this.#end === frame.length;
+    this.#piece(whole ? frame : frame.subarray(0, this.#end));
   }
 
   /**
@@ -148,7 +125,7 @@ export class Outflow {
         return undefined;
       }
       if (!this.#held) {
-        this.#held = this.#spare.pop() ?? pieceFrame(Piece.BYTES, MAX_PIECE);
+        this.#held = pieceFrame(Piece.BYTES, MAX_PIECE);
         this.#end = HEADER_SIZE + 1;
       }
       const part = chunk.subarray(at, at + this.#held.length - this.#end);

@@ -186,7 +186,7 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
    * @throws what {@linkcode Receiver.getMessage} throws, and what the sender threw
    */
   async get(options?: WaitOptions): Promise<T> {
-    return (await this.getMessage(options)).decode() as T;
+    return (await this.getMessage(options)).take() as T;
   }
 
   /**
@@ -210,7 +210,7 @@ export class Receiver<T = unknown> implements AsyncIterable<T>, Disposable {
         if (error === this.#end && this.#clean) return;
         throw error;
       }
-      yield message.decode() as T;
+      yield message.take() as T;
     }
   }
 

@@ -13,7 +13,7 @@ abstract class Source extends End {
 
   constructor(ends: Ends, otherId: number, credit: number) {
     super(ends, otherId);
-    this.out = new Outflow(this.post, this.encode, credit, this.apart);
+    this.out = new Outflow(this.post, this.encode, credit);
   }
 
   /** What there is to send next. */
@@ -196,7 +196,7 @@ export class WritableSource extends End {
   constructor(ends: Ends, otherId: number, handle: number) {
     super(ends, otherId, handle);
     this.#closed.promise.catch(() => {});
-    const out = new Outflow(this.post, this.encode, WINDOW, this.apart);
+    const out = new Outflow(this.post, this.encode, WINDOW);
     this.#out = out;
     this.stream = new WritableStream({
       start: (controller) => {

@@ -249,7 +249,7 @@ function refuse(message: Message, why: string): void {
 
 /** What a call says; it may come from anyone. */
 function payloadOf(message: Message): ServicePayload {
-  const payload = message.decode() as ServicePayload;
+  const payload = message.take() as ServicePayload;
   const [name, method, args, url, maker] = payload;
   const texts = url === undefined ? [name, method] : [name, method, url, maker];
   if (

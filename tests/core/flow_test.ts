@@ -42,7 +42,6 @@ function flow(
     (value, headroom) => encode(value, { headroom }),
     window,
     // What is between the ends is the frames themselves.
-    false,
   );
   let held = 0;
   const inflow = new Inflow({
