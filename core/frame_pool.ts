@@ -4,11 +4,7 @@ export const LARGE_FRAME: number = 64 * 1024;
 /** Frames that are kept at most. */
 const MAX_KEPT = 64;
 
-/**
- * Bytes of memory that is done with that the allocator keeps, instead of giving
- * them back to the system and having to ask for them again: half of it, see
- * {@linkcode keepFreed}.
- */
+/** Half of the bytes that the C library is to keep when they are freed. */
 const KEPT_FREE = 16 * 1024 * 1024;
 
 /**
