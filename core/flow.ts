@@ -81,7 +81,7 @@ export function bodyOf(data: Uint8Array): Uint8Array {
 }
 
 /** Joins what pieces carry, `size` bytes, behind free ones. They are spent by it. */
-export function join(
+export function joinPieces(
   pieces: readonly Message[],
   size: number,
   headroom = 0,

@@ -1,6 +1,6 @@
 import { CodecError } from "./codec.ts";
 import type { End } from "./ends.ts";
-import { costOf, join, MAX_WINDOW, Piece } from "./flow.ts";
+import { costOf, joinPieces, MAX_WINDOW, Piece } from "./flow.ts";
 import { frames } from "./frame_pool.ts";
 import type { Message } from "./message.ts";
 import { Pace } from "./pace.ts";
@@ -171,7 +171,7 @@ export class Inflow {
         let whole = body;
         if (this.#parts.length > 0) {
           this.#parts.push(message);
-          whole = join(this.#parts, this.#partial + body.length);
+          whole = joinPieces(this.#parts, this.#partial + body.length);
           this.#account.take(-this.#partialCost);
           this.#parts = [];
           this.#partial = this.#partialCost = 0;

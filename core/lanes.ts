@@ -3,8 +3,8 @@ import { ChannelError, Dead } from "./errors.ts";
 import {
   bodyOf,
   costOf,
-  join,
-  MESSAGE_HEAD as HEAD,
+  joinPieces,
+  MESSAGE_HEAD,
   MIN_COST,
   Piece,
   pieceFrame,
@@ -111,7 +111,7 @@ export class Lanes {
     const { data, magic } = message;
     if (
       magic !== Magic.FLOW || data[0] !== Piece.MESSAGE ||
-      data.length < 1 + HEAD || !link
+      data.length < 1 + MESSAGE_HEAD || !link
     ) return false;
     let arrivals = this.#arriving.get(link);
     if (!arrivals) this.#arriving.set(link, arrivals = new Arrivals());
@@ -158,10 +158,10 @@ class Lane extends End {
   #piece(message: Message): void {
     const { data } = message;
     const first = this.#at === 0;
-    const room = MAX_PIECE - (first ? HEAD : 0);
+    const room = MAX_PIECE - (first ? MESSAGE_HEAD : 0);
     const part = data.subarray(this.#at, this.#at + room);
     const frame = first
-      ? pieceFrame(Piece.MESSAGE, HEAD + part.length)
+      ? pieceFrame(Piece.MESSAGE, MESSAGE_HEAD + part.length)
       : pieceFrame(Piece.MORE, part.length);
     if (first) {
       const view = new DataView(frame.buffer, HEADER_SIZE + 1);
@@ -264,7 +264,9 @@ class Arrival extends End {
       return this.#corrupt(message, "what is no piece of it");
     }
     const body = bodyOf(data);
-    if (data[0] === Piece.MESSAGE && !this.#head && data.length > HEAD) {
+    if (
+      data[0] === Piece.MESSAGE && !this.#head && data.length > MESSAGE_HEAD
+    ) {
       this.#begin(message);
     } else if (data[0] === Piece.MORE && this.#head) {
       if (message.authId !== this.#head.authId) {
@@ -295,7 +297,7 @@ class Arrival extends End {
 
   #begin(message: Message): void {
     const { data } = message;
-    const view = new DataView(data.buffer, data.byteOffset + 1, HEAD);
+    const view = new DataView(data.buffer, data.byteOffset + 1, MESSAGE_HEAD);
     const { dstId, srcId, authId } = message;
     const head = new Message({
       magic: view.getUint16(8),
@@ -360,7 +362,7 @@ class Arrival extends End {
     this.#leave();
     this.finish();
     if (refused) return;
-    const frame = join(parts, total, HEADER_SIZE);
+    const frame = joinPieces(parts, total, HEADER_SIZE);
     const { magic, dstId, srcId, authId, handle, replyTo } = head;
     const fields = { magic, dstId, srcId, authId, handle, replyTo };
     this.#router.deliver(new Message(fields, frame), this.#link);

@@ -1,3 +1,5 @@
+import { concat } from "./frame.ts";
+
 /** Up to this many bytes of small frames are joined into one write. */
 const BATCH = 64 * 1024;
 
@@ -176,13 +178,5 @@ interface Waiting {
 
 function join(frames: Uint8Array[]): Uint8Array {
   if (frames.length === 1) return frames[0]!;
-  let size = 0;
-  for (const frame of frames) size += frame.length;
-  const bytes = new Uint8Array(size);
-  let at = 0;
-  for (const frame of frames) {
-    bytes.set(frame, at);
-    at += frame.length;
-  }
-  return bytes;
+  return concat(frames, frames.reduce((size, { length }) => size + length, 0));
 }

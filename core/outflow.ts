@@ -95,8 +95,7 @@ export class Outflow {
     const frame = this.#held;
     if (!frame) return;
     this.#held = undefined;
-    const whole = this.#end === frame.length;
-    this.#piece(whole ? frame : frame.subarray(0, this.#end));
+    this.#piece(frame.subarray(0, this.#end));
   }
 
   /**

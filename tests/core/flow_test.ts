@@ -41,7 +41,6 @@ function flow(
     post,
     (value, headroom) => encode(value, { headroom }),
     window,
-    // What is between the ends is the frames themselves.
   );
   let held = 0;
   const inflow = new Inflow({
