@@ -62,7 +62,7 @@ for (const [where, open] of WAYS) {
       await using _caller = await makeUser(CALLER, "/bin/bash", {
         password: CALLERS,
       });
-      await using _target = await makeUser(TARGET, "/usr/bin/fish");
+      await using target = await makeUser(TARGET, "/usr/bin/fish");
       await using rules = await makeRules({ sudoers: [RULE] });
       await using folder = await makeFolder();
       await using sshd = await startSshd();
@@ -131,15 +131,15 @@ for (const [where, open] of WAYS) {
           await context.shutdown();
           return seen;
         };
-        assertEquals(await home({}), [undefined, `/home/${TARGET}`]);
+        assertEquals(await home({}), [undefined, target.home]);
         assertEquals(await home({ preserveEnv: true }), ["so $ far", "/tmp"]);
         assertEquals(
           await home({ preserveEnv: true, setHome: true }),
-          ["so $ far", `/home/${TARGET}`],
+          ["so $ far", target.home],
         );
         assertEquals(
           await home({ sudoArgs: ["--preserve-env=KEPT"] }),
-          ["so $ far", `/home/${TARGET}`],
+          ["so $ far", target.home],
         );
       });
       await nobodyRuns(TARGET);
