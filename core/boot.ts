@@ -5,6 +5,7 @@
  */
 import type { Socket } from "node:net";
 import { type ChildConfig, startChild } from "./child.ts";
+import { takeCollector } from "./garbage.ts";
 import { Importer } from "./importer.ts";
 import { tameWorker } from "./worker_scope.ts";
 import {
@@ -34,6 +35,7 @@ function importer(router: ConstructorParameters<typeof Importer>[0]): Importer {
 
 /** Begins as a process. */
 export function bootProcess(boot: ProcessBoot): void {
+  takeCollector();
   startChild(boot.config, {
     transport: new SocketTransport(
       boot.input,
@@ -65,6 +67,7 @@ export interface WorkerBoot {
 
 /** Begins as a Worker. */
 export function bootWorker(boot: WorkerBoot): void {
+  takeCollector();
   const router = startChild(boot.config, {
     transport: new PortTransport(boot.port),
     functions: importer,

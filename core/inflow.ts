@@ -2,6 +2,7 @@ import { CodecError } from "./codec.ts";
 import type { End } from "./ends.ts";
 import { costOf, joinPieces, MAX_WINDOW, Piece } from "./flow.ts";
 import { frames } from "./frame_pool.ts";
+import { pieceCame } from "./garbage.ts";
 import type { Message } from "./message.ts";
 import { Pace } from "./pace.ts";
 
@@ -12,16 +13,6 @@ export type Step = { done: false; value: unknown } | {
 };
 
 const DONE: Step = { done: true, value: undefined };
-
-/**
- * Pieces of more bytes than this make the runtime look for garbage sooner. They
- * lie outside of its heap, where it lets tens of megabytes of them gather that
- * nobody holds any more: it goes by what it has to do inside.
- */
-const LARGE = 32 * 1024;
-
-/** Elements of the garbage that stands for such a piece inside of the heap. */
-const BALLAST = 1024;
 
 /** What the receiving end of a flow has to do with. */
 export interface InflowHost {
@@ -100,8 +91,6 @@ export class Inflow {
   #end: { error?: unknown } | undefined;
   #waiter: PromiseWithResolvers<Step> | undefined;
   readonly #account: Account;
-  /** Kept until the next one, or it would not be made at all. */
-  protected ballast: unknown;
 
   /** @param window what the sender may send before it is told more */
   constructor(host: InflowHost, window: number) {
@@ -155,7 +144,7 @@ export class Inflow {
     const body = data.subarray(1);
     switch (kind) {
       case Piece.BYTES:
-        if (cost > LARGE) this.ballast = new Array(BALLAST).fill(0);
+        pieceCame(cost);
         return this.#give(body, cost);
       case Piece.MORE:
         this.#partial += body.length;

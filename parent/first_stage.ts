@@ -84,10 +84,11 @@ export interface FirstStageOptions {
 /**
  * Flags of every context: it reads and writes nothing of its own accord. In a
  * nursery of the usual 16 MiB garbage is so rarely looked for that a busy reader
- * of a stream keeps a hundred megabytes of pieces that are done with.
+ * of a stream keeps a hundred megabytes of pieces that are done with; and
+ * `garbage.ts` of the core says when to look for it.
  */
 const FLAGS =
-  "-q --no-config --no-lock --no-prompt --no-remote --no-npm --unstable-worker-options --v8-flags=--max-semi-space-size=4";
+  "-q --no-config --no-lock --no-prompt --no-remote --no-npm --unstable-worker-options --v8-flags=--max-semi-space-size=4,--expose-gc";
 
 /** What `deno -V` says of one that is too old for the first stage, and of others. */
 const TOO_OLD = '"deno 2."[0-8].*);;"deno "[2-9]';
