@@ -13,8 +13,9 @@
 const LARGE = 32 * 1024;
 
 /**
- * Bytes of pieces after which garbage is looked for: several times as many as
- * wait to be read, since a piece that survives this twice is old, and stays.
+ * Bytes of pieces after which garbage is looked for: several times as many as a
+ * stream mostly has waiting, since a piece that survives this twice is old, and
+ * stays until all of the heap is looked through.
  */
 const PERIOD = 4 * 1024 * 1024;
 
@@ -35,14 +36,14 @@ let made = 0;
 export let ballast: unknown;
 
 /**
- * Takes the collector for this module alone, if this context's flags have put it
- * there: programs take its being there for a sign that they are tested.
+ * Takes the collector from this global scope, if V8's flags have put it there:
+ * programs take its being there for a sign that they are tested.
  */
 export function takeCollector(): void {
   const scope = globalThis as { gc?: Collector | undefined };
   collector = scope.gc;
   // It cannot be deleted.
-  scope.gc = undefined;
+  if (collector) scope.gc = undefined;
 }
 
 /** A piece of so many bytes has come; who gets it drops it sooner or later. */
