@@ -5,7 +5,6 @@
  */
 import type { Socket } from "node:net";
 import { type ChildConfig, startChild } from "./child.ts";
-import { takeCollector } from "./garbage.ts";
 import { Importer } from "./importer.ts";
 import { tameWorker } from "./worker_scope.ts";
 import {
@@ -35,7 +34,6 @@ function importer(router: ConstructorParameters<typeof Importer>[0]): Importer {
 
 /** Begins as a process. */
 export function bootProcess(boot: ProcessBoot): void {
-  takeCollector();
   startChild(boot.config, {
     transport: new SocketTransport(
       boot.input,
@@ -67,7 +65,6 @@ export interface WorkerBoot {
 
 /** Begins as a Worker. */
 export function bootWorker(boot: WorkerBoot): void {
-  takeCollector();
   const router = startChild(boot.config, {
     transport: new PortTransport(boot.port),
     functions: importer,

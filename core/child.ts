@@ -3,6 +3,7 @@ import { Dispatcher, type ModuleSource } from "./dispatcher.ts";
 import { toReason } from "./extensions.ts";
 import type { FunctionResolver, ModuleStore } from "./functions.ts";
 import { Handle } from "./frame.ts";
+import { takeCollector } from "./garbage.ts";
 import { type Keepalive, Link, type Transport } from "./link.ts";
 import { forwardLogs } from "./logs.ts";
 import type { RouterConfig } from "./router_config.ts";
@@ -31,6 +32,7 @@ export interface ChildHost {
 
 /** Makes this process, or Worker, a context: the end of the way down. */
 export function startChild(config: ChildConfig, host: ChildHost): Router {
+  takeCollector();
   const router = new Router(config);
   router.core = host.core;
   const functions = host.functions(router);

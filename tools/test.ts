@@ -95,8 +95,6 @@ class Run {
   /** Its exit code; 1 if something else is wrong with it. */
   code = 0;
   outcome: Outcome = { passed: 0, failed: 0, skipped: [] };
-  /** What it has printed, if that is not seen at once. */
-  printed = "";
   readonly files: string[];
   #child: Deno.ChildProcess | undefined;
 
@@ -138,7 +136,8 @@ class Run {
       stderr: stdio,
       env: { TMPDIR: temporary },
     }).spawn();
-    const take = (text: string) => void (this.printed += text);
+    let printed = "";
+    const take = (text: string) => void (printed += text);
     if (!atOnce) {
       const { stdout, stderr } = child;
       await Promise.all([collect(stdout, take), collect(stderr, take)]);
@@ -151,7 +150,7 @@ class Run {
     const cases = passed + failed + skipped.length;
     // Where a filter lets nothing through, there is nothing to say.
     const seen = this.code !== 0 || passed > 0 || cases === 0;
-    if (seen && !atOnce) console.log(this.printed.trim());
+    if (seen && !atOnce) console.log(printed.trim());
     if (this.code !== 0 && failed === 0) {
       this.#wrong(`no test failed, but the run did, with ${this.code}`);
     } else if (junit === undefined) {
