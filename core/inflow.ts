@@ -14,6 +14,14 @@ export type Step = { done: false; value: unknown } | {
 
 const DONE: Step = { done: true, value: undefined };
 
+/** Who waits for the next step of a flow. */
+export interface Waiter {
+  /** It has come. */
+  resolve(step: Step): void;
+  /** The sender has failed. */
+  reject(error: unknown): void;
+}
+
 /** What the receiving end of a flow has to do with. */
 export interface InflowHost {
   /** Tells the sender that it may send more. */
@@ -89,7 +97,7 @@ export class Inflow {
   #grown = 0;
   readonly #pace = new Pace();
   #end: { error?: unknown } | undefined;
-  #waiter: PromiseWithResolvers<Step> | undefined;
+  #waiter: Waiter | undefined;
   readonly #account: Account;
 
   /** @param window what the sender may send before it is told more */
@@ -235,22 +243,34 @@ export class Inflow {
   }
 
   /**
-   * The next step, at once where it is there.
+   * The next step, if it is there; else {@linkcode wait} for it.
    *
    * @throws what the sender has failed with, when all else is taken
    */
-  next(): Step | Promise<Step> {
+  step(): Step | undefined {
     const item = this.#queue.shift();
     if (item) {
       this.#account.take(-item.cost);
       this.#done(item.cost);
       return { done: false, value: item.value };
     }
-    if (this.#end) {
-      if ("error" in this.#end) throw this.#end.error;
-      return DONE;
-    }
-    this.#waiter ??= Promise.withResolvers<Step>();
-    return this.#waiter.promise;
+    if (!this.#end) return undefined;
+    if ("error" in this.#end) throw this.#end.error;
+    return DONE;
+  }
+
+  /** Has one called with the next step, in the turn in which it comes. */
+  wait(waiter: Waiter): void {
+    this.#waiter = waiter;
+  }
+
+  /**
+   * The next step, at once where it is there. One can wait for it.
+   *
+   * @throws what the sender has failed with, when all else is taken
+   */
+  next(): Step | Promise<Step> {
+    return this.step() ??
+      new Promise((resolve, reject) => this.wait({ resolve, reject }));
   }
 }

@@ -11,8 +11,11 @@ import {
 } from "./flow.ts";
 import { HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
 
-/** Bytes of a flow that wait to be written at a time. */
-const MAX_UNWRITTEN = 1024 * 1024;
+/**
+ * Bytes of a flow that wait to be written at a time: enough to keep a link busy,
+ * and few enough that they are in the processor's cache when it comes to them.
+ */
+const MAX_UNWRITTEN = 256 * 1024;
 
 /** The sending end of a flow. */
 export class Outflow {

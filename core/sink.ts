@@ -3,7 +3,7 @@ import { atMost } from "./at_most.ts";
 import { CLOSED, End, type Ends } from "./ends.ts";
 import { ChannelError } from "./errors.ts";
 import { ITEM_WINDOW, WINDOW } from "./flow.ts";
-import { Inflow, type Step } from "./inflow.ts";
+import { Inflow, type Waiter } from "./inflow.ts";
 import { Magic } from "./frame.ts";
 
 /** Milliseconds that who leaves an iteration waits for its `finally`. */
@@ -79,14 +79,22 @@ export class ReadableSink extends Sink {
 
   constructor(ends: Ends, otherId: number, handle: number) {
     super(ends, otherId, handle, WINDOW);
+    let waiter!: Waiter;
     this.stream = new ReadableStream({
-      pull: (controller) => {
-        const give = ({ done, value }: Step) => {
-          if (done) controller.close();
-          else controller.enqueue(value);
+      start: (controller) => {
+        waiter = {
+          resolve: ({ done, value }) => {
+            if (done) controller.close();
+            else controller.enqueue(value);
+          },
+          reject: (error) => controller.error(error),
         };
-        const step = this.in.next();
-        return step instanceof Promise ? step.then(give) : give(step);
+      },
+      // No promise: the stream would wait for it as well, piece by piece.
+      pull: () => {
+        const step = this.in.step();
+        if (step) waiter.resolve(step);
+        else this.in.wait(waiter);
       },
       cancel: (reason) => {
         this.release(reason);

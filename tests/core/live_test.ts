@@ -4,6 +4,7 @@ import { CodecError, Router as CoreRouter } from "../../core/mod.ts";
 import {
   AllowAny,
   CallChain,
+  type Context,
   current,
   type LogRecord,
   Receiver,
@@ -58,6 +59,81 @@ Deno.test("a sibling writes to a stream", async () => {
   await writer.close();
   assertEquals(written, ["a"]);
   assertEquals([from.child.ends.size, to.child.ends.size], [0, 0]);
+});
+
+/** A stream with its other end in hand: what is put in crosses to `stream`. */
+async function crossed(context: Context) {
+  let controller!: ReadableStreamDefaultController<number>;
+  let left: unknown;
+  const stream = await context.call(
+    (stream: ReadableStream<number>) => stream,
+    new ReadableStream<number>({
+      start: (c) => void (controller = c),
+      cancel: (reason) => void (left = reason),
+    }),
+  );
+  return { controller, stream, left: () => left };
+}
+
+Deno.test("reads that wait for a stream that crossed are answered in order", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  const { controller, stream } = await crossed(context);
+  const reader = stream.getReader();
+  const reads = Array.from({ length: 5 }, () => reader.read());
+  await context.ping();
+  for (let i = 0; i < 4; i++) controller.enqueue(i);
+  controller.close();
+  assertEquals(
+    (await Promise.all(reads)).map(({ done, value }) => done ? "end" : value),
+    [0, 1, 2, 3, "end"],
+  );
+  await context.ping();
+  assertEquals([router.ends.size, child.ends.size], [0, 0]);
+});
+
+Deno.test("what a reader waited for that has let go of a stream is for the next", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context } = await openPair(router);
+  const { controller, stream } = await crossed(context);
+  const first = stream.getReader();
+  const read = first.read();
+  await context.ping();
+  first.releaseLock();
+  await assertRejects(() => read, TypeError);
+  for (let i = 0; i < 3; i++) controller.enqueue(i);
+  controller.close();
+  const seen: number[] = [];
+  for await (const value of stream) seen.push(value);
+  assertEquals(seen, [0, 1, 2]);
+});
+
+Deno.test("a read that waits ends when its stream is left, and when that fails", async () => {
+  await using router = new Router({ onLog() {} });
+  const { context, child } = await openPair(router);
+  {
+    const { stream, left } = await crossed(context);
+    const reader = stream.getReader();
+    const read = reader.read();
+    await context.ping();
+    await reader.cancel("enough");
+    assertEquals((await read).done, true);
+    await context.ping();
+    assertEquals(left(), "enough");
+  }
+  {
+    const { controller, stream } = await crossed(context);
+    const reader = stream.getReader();
+    const reads = [reader.read(), reader.read()];
+    await context.ping();
+    controller.enqueue(1);
+    controller.error(new RangeError("no more"));
+    assertEquals(await reads[0], { done: false, value: 1 });
+    await assertRejects(() => reads[1]!, RangeError, "no more");
+    await assertRejects(() => reader.read(), RangeError, "no more");
+  }
+  await context.ping();
+  assertEquals([router.ends.size, child.ends.size], [0, 0]);
 });
 
 Deno.test("each step of an iteration arrives as it was, bytes as well", async () => {
