@@ -43,6 +43,13 @@ export const AMPLE_WINDOW: number = 1024 * 1024;
  */
 export const MAX_WINDOW: number = 8 * 1024 * 1024;
 
+/**
+ * Bytes of a flow, or of a lane, that wait to be written at a time: enough to
+ * keep a link busy, and few enough that they are in the processor's cache when
+ * it comes to them.
+ */
+export const MAX_UNWRITTEN: number = 256 * 1024;
+
 /** Credit that the first step of an iteration gives, in bytes. */
 export const ITEM_WINDOW: number = 64 * 1024;
 

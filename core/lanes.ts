@@ -4,6 +4,7 @@ import {
   bodyOf,
   costOf,
   joinPieces,
+  MAX_UNWRITTEN,
   MESSAGE_HEAD,
   MIN_COST,
   Piece,
@@ -17,9 +18,6 @@ import type { Router } from "./router.ts";
 
 /** Lanes that lead to one context at a time; more wait for their turn. */
 const MAX_LANES = 4;
-
-/** Bytes of a lane that wait to be written at a time. */
-const MAX_UNWRITTEN = 256 * 1024;
 
 /** Bytes of messages that are not let in yet, from one neighbour. */
 const MAX_UNASKED = 64 * 1024 * 1024;

@@ -3,6 +3,7 @@ import {
   costOf,
   encodeReason,
   type EncodeValue,
+  MAX_UNWRITTEN,
   MAX_VALUE,
   MAX_WINDOW,
   Piece,
@@ -10,12 +11,6 @@ import {
   type Post,
 } from "./flow.ts";
 import { HEADER_SIZE, Magic, MAX_PIECE } from "./frame.ts";
-
-/**
- * Bytes of a flow that wait to be written at a time: enough to keep a link busy,
- * and few enough that they are in the processor's cache when it comes to them.
- */
-const MAX_UNWRITTEN = 256 * 1024;
 
 /** The sending end of a flow. */
 export class Outflow {

@@ -16,6 +16,7 @@ import {
   Inflow,
   Magic,
   MAX_PIECE,
+  MAX_UNWRITTEN,
   MAX_VALUE,
   MAX_WINDOW,
   Message,
@@ -67,6 +68,28 @@ function flow(
 function under(pieces: Message[]): number {
   return pieces.reduce((sum, { size }) => sum + costOf(size - 1), 0);
 }
+
+Deno.test("a writer with credit stops while its link is busy, and goes on after", async () => {
+  const { out, inflow, pieces, deliver } = flow({ window: MAX_WINDOW });
+  let written = 0;
+  const writing = (async () => {
+    for (; written < 100; written++) await out.write(new Uint8Array(10_000));
+    out.end();
+  })();
+  await new Promise((resolve) => setTimeout(resolve));
+  assert(under(pieces) >= MAX_UNWRITTEN);
+  assertLess(under(pieces), MAX_UNWRITTEN + 2 * MAX_PIECE);
+  assertLess(written, 100);
+  let read = 0;
+  while (true) {
+    deliver();
+    const step = await inflow.next();
+    if (step.done) break;
+    read += (step.value as Uint8Array).length;
+  }
+  await writing;
+  assertEquals(read, 100 * 10_000);
+});
 
 Deno.test("a writer stops when its credit is used, and goes on when it comes back", async () => {
   const { out, inflow, pieces, deliver } = flow();
